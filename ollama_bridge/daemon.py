@@ -1,0 +1,259 @@
+"""The daemon's process: lock, sockets, note, log, server, clean end.
+
+Strategy: nothing heavy is imported before the port listens, so that a client that comes early waits
+in the socket's queue instead of being refused. The lock, not the note, tells whether one runs: the
+operating system frees it however the process ends.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ollama_bridge import __version__, config, files, instance, listening, log
+from ollama_bridge.config import Config
+from ollama_bridge.errors import BridgeError, PortTaken
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from ollama_bridge.keys import Keys
+
+_log = logging.getLogger("ollama_bridge")
+
+_LOCK_SECONDS = 0.5
+"""A command that looks whether a daemon runs holds the lock for a moment."""
+
+_FINISH_SECONDS = 10
+"""How long a stop waits for answers that are still being sent."""
+
+_KEEP_ALIVE_SECONDS = 75
+"""Ollama never closes idle connections; clients that reuse them must not lose a race with us."""
+
+_INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says about one run of the daemon."""
+
+    config_path: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    log_format: str = "text"
+    verbose: bool = False
+    instance: str = ""
+    """Set by `start`, which waits for this id; such a daemon has no terminal to log to."""
+
+
+def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
+    """Run until told to stop; the exit code. Raises errors of ours when it cannot begin."""
+    os.umask(0o077)  # logs and caches are nobody else's business
+    settings = _settings(options, environ)
+    state = files.folder(config.state_folder(environ))
+    with _alone(state):
+        sockets = listening.listen(settings.server.host, settings.server.port)
+        note = _note(options, settings, listening.port_of(sockets))
+        instance.write(state, note)
+        try:
+            return _Daemon(options, environ, settings, state, note).run(sockets)
+        finally:
+            instance.remove(state)
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    import filelock  # noqa: PLC0415 - only this process and `stop` need it
+
+    lock = filelock.FileLock(state / instance.LOCK)
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except filelock.Timeout as error:
+        note = instance.read(state)
+        where = f" at {note.address} (process {note.pid})" if note else ""
+        raise PortTaken(
+            f"Ollama Bridge is running already{where}; stop it with `ollama-bridge stop`, "
+            "or give this one a folder of its own with OLLAMA_BRIDGE_STATE"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _settings(options: Options, environ: Mapping[str, str]) -> Config:
+    loaded = config.load(options.config_path, environ)
+    return config.listen_at(loaded, options.host, options.port)
+
+
+def _note(options: Options, settings: Config, port: int) -> instance.Instance:
+    import psutil  # noqa: PLC0415 - after the port listens
+
+    return instance.Instance(
+        id=options.instance or secrets.token_hex(8),
+        pid=os.getpid(),
+        create_time=psutil.Process().create_time(),
+        host=settings.server.host,
+        port=port,
+        token=secrets.token_urlsafe(32),
+        version=__version__,
+        config=str(settings.path),
+        host_flag=options.host,
+        port_flag=options.port,
+    )
+
+
+class _Daemon:
+    """One run of the server, from the first import to the last log line."""
+
+    def __init__(
+        self,
+        options: Options,
+        environ: Mapping[str, str],
+        settings: Config,
+        state: Path,
+        note: instance.Instance,
+    ) -> None:
+        self._options = options
+        self._environ = environ
+        self._settings = settings
+        self._state = state
+        self._note = note
+        self._server: uvicorn.Server | None = None
+        self._signals: list[int] = []
+
+    def run(self, sockets: list[socket.socket]) -> int:
+        """Serve until stopped."""
+        self._catch_signals()
+        options = self._options
+        log.set_up(
+            self._state, options.log_format, verbose=options.verbose, console=not options.instance
+        )
+        self._server = self._build()
+        if not self._signals:
+            self._serve(self._server, sockets)
+        _log.info("stopped")
+        return _INTERRUPTED if signal.SIGINT in self._signals else 0
+
+    def _serve(self, server: "uvicorn.Server", sockets: list[socket.socket]) -> None:
+        try:
+            server.run(sockets=sockets)
+        except SystemExit as error:  # uvicorn's way to say that the application did not start
+            raise BridgeError("the server could not start; see `ollama-bridge logs`") from error
+
+    def _build(self) -> "uvicorn.Server":
+        import uvicorn  # noqa: PLC0415 - after the port listens
+
+        from ollama_bridge.keys import Keys  # noqa: PLC0415 - as above
+        from ollama_bridge.server import app  # noqa: PLC0415 - as above
+
+        keys = Keys(self._environ)
+        application = app.build(
+            self._complete(self._settings),
+            keys=keys,
+            instance=self._note.id,
+            token=self._note.token,
+            reload=lambda: self._reload(keys),
+            stop=self._stop,
+            state=self._state,
+        )
+        return uvicorn.Server(_server_settings(application, self._ready))
+
+    def _reload(self, keys: "Keys") -> Config:
+        """The settings anew; what the sockets are bound to stays until a restart."""
+        fresh = _settings(self._options, self._environ)
+        bound, wanted = self._settings.server, fresh.server
+        if (wanted.host, wanted.port) != (bound.host, bound.port):
+            _log.warning("the new address takes a restart: `ollama-bridge restart`")
+        keys.forget()
+        _log.info("settings read anew from %s", fresh.path)
+        return self._complete(config.listen_at(fresh, bound.host, bound.port))
+
+    def _complete(self, settings: Config) -> Config:
+        """Fill in what only the running daemon knows."""
+        settings = config.listen_at(settings, self._note.host, self._note.port)
+        return _with_demo(settings)
+
+    async def _ready(self) -> None:
+        gc.collect()
+        gc.freeze()  # a full collection of everything imported would stop the loop for 50 ms
+        gc.set_threshold(50_000, 20, 50)
+        _log.info(
+            "Ollama Bridge %s listens on %s, settings %s",
+            __version__,
+            self._note.address,
+            self._note.config,
+        )
+        notify(self._environ, "READY=1")
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def _catch_signals(self) -> None:
+        """Let a signal end the server; uvicorn hands its own back to these when it is done."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.append(number)
+        self._stop()
+
+
+def _with_demo(settings: Config) -> Config:
+    """Give the demo provider the address its server got."""
+    from ollama_bridge.server import demo  # noqa: PLC0415 - after the port listens
+
+    providers = {
+        name: dataclasses.replace(row, url=demo.address()) if row.url == demo.MARK else row
+        for name, row in settings.providers.items()
+    }
+    return dataclasses.replace(settings, providers=providers)
+
+
+def _server_settings(application: Any, ready: Callable[[], Any]) -> "uvicorn.Config":
+    import uvicorn  # noqa: PLC0415 - after the port listens
+
+    return uvicorn.Config(
+        application,
+        loop="auto",  # uvloop where it is installed
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,  # Ollama sends none
+        proxy_headers=False,  # nobody may name himself another client
+        backlog=listening.BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_FINISH_SECONDS,
+        callback_notify=ready,  # called once the server has started …
+        timeout_notify=1_000_000_000,  # … and again after thirty years
+    )
+
+
+def notify(environ: Mapping[str, str], state: str) -> None:
+    """Tell systemd, when it waits for it."""
+    address = environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+    ):
+        channel.sendto(state.encode(), address)

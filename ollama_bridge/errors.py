@@ -1,0 +1,124 @@
+"""Every error a user or a client can meet.
+
+Strategy: a foreign error is turned into one of these where it arrives, and above that line only
+these exist. Each class says when it happens; `status` is its HTTP status, `exit_code` what the
+command line leaves with.
+
+    BridgeError                   500  1
+    ├─ BadRequest                 400  1
+    │  └─ BadOption               500  1
+    ├─ ModelNotFound              404  1
+    ├─ NotSupported               400  1
+    ├─ Forbidden                  403  1
+    ├─ ServerBusy                 503  1
+    ├─ UpstreamFailed             502  1     any status but 401
+    │  └─ UpstreamBroke           502  1     after the reply had begun
+    ├─ KeyMissing                 502  1
+    ├─ SettingsInvalid            500  5
+    ├─ KeyringUnusable            500  6
+    ├─ NotRunning                 503  3
+    └─ PortTaken                  500  4
+"""
+
+
+class BridgeError(Exception):
+    """Any failure that has a sentence for the user; the message is that sentence."""
+
+    status = 500
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(BridgeError):
+    """The client's request cannot be read as Ollama would read it."""
+
+    status = 400
+
+
+class BadOption(BadRequest):
+    """An option or format has a wrong type; Ollama answers 500 to these, not 400."""
+
+    status = 500
+
+
+class ModelNotFound(BridgeError):
+    """No provider, alias or list knows the model's name."""
+
+    status = 404
+
+
+class NotSupported(BridgeError):
+    """The model or the bridge cannot do what was asked, and says so."""
+
+    status = 400
+
+
+class Forbidden(BridgeError):
+    """The caller's Host, Origin or token is not allowed here."""
+
+    status = 403
+
+
+class ServerBusy(BridgeError):
+    """More requests are waiting than the bridge will hold."""
+
+    status = 503
+
+
+class UpstreamFailed(BridgeError):
+    """The provider refused the request or could not be reached; nothing was sent to the client yet."""
+
+    status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 502,
+        upstream_status: int | None = None,
+        detail: str = "",
+        retry_after: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.upstream_status = upstream_status
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class UpstreamBroke(UpstreamFailed):
+    """The provider's reply ended or turned bad after it had begun."""
+
+
+class KeyMissing(BridgeError):
+    """A provider needs an API key and none was found."""
+
+    status = 502
+
+
+class SettingsInvalid(BridgeError):
+    """The settings file cannot be used; the message names file, key, found and allowed."""
+
+    exit_code = 5
+
+
+class KeyringUnusable(BridgeError):
+    """The operating system's keyring is locked, absent or did not answer in time."""
+
+    exit_code = 6
+
+
+class NotRunning(BridgeError):
+    """No daemon of ours answers."""
+
+    status = 503
+    exit_code = 3
+
+
+class PortTaken(BridgeError):
+    """Another program listens on the port we were told to use."""
+
+    exit_code = 4

@@ -1,0 +1,49 @@
+"""Files for the owner's eyes only, replaced whole: a reader never sees half of one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ollama_bridge.errors import SettingsInvalid
+
+_LOCK_SECONDS = 10.0
+
+
+def folder(path: Path) -> Path:
+    """Make a folder for the owner alone; one that is there stays as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def replace(path: Path, text: str) -> None:
+    """Write `text` with mode 0600 in one step; a symbolic link keeps pointing at the file."""
+    path = path.resolve()
+    folder(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with 0600
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # only there when something failed
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other writers of `path` out; raises SettingsInvalid when one does not finish."""
+    import filelock  # noqa: PLC0415 - only writers need it
+
+    folder(path.parent)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS)
+    try:
+        with lock:
+            yield
+    except filelock.Timeout as error:
+        raise SettingsInvalid(
+            f"{path}: another program is writing it; try again when it has finished"
+        ) from error

@@ -1,0 +1,132 @@
+"""A daemon seen from outside: start one that outlives us, stop it, make sure that it is gone."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ollama_bridge import client, config, errors, files, instance
+from ollama_bridge.client import Client
+from ollama_bridge.errors import BridgeError, NotRunning
+
+BOOT_LOG = "boot.log"
+"""What a daemon prints before it has a log."""
+
+STOP_SECONDS = 20.0
+_KILL_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a daemon is to be started in the background."""
+
+    config_path: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    verbose: bool = False
+
+    def command(self, instance_id: str) -> list[str]:
+        """The command line of the daemon's process."""
+        flags = {"--config": self.config_path, "--host": self.host, "--port": self.port}
+        given = [
+            part for flag, value in flags.items() if value is not None for part in (flag, value)
+        ]
+        # -P: no module of the working folder may stand in for one of ours
+        command = [sys.executable, "-P", "-m", "ollama_bridge", "--instance", instance_id]
+        return [*command, *map(str, given), *(["--verbose"] if self.verbose else [])]
+
+
+def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -> Client:
+    """Start a daemon and return when it answers; raises the error it ended with."""
+    state = files.folder(config.state_folder(environ))
+    instance_id = secrets.token_hex(8)
+    boot_log = state / BOOT_LOG
+    with boot_log.open("wb") as output:
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            how.command(instance_id),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=Path.home(),
+            env=dict(environ),
+            start_new_session=True,
+            creationflags=_DETACHED,
+        )
+    try:
+        return client.wait_ready(state, instance_id, timeout, lambda: child.poll() is None)
+    except NotRunning:
+        if child.poll() is None:
+            raise
+        raise _last_words(child.returncode, boot_log) from None
+
+
+_DETACHED = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(
+    subprocess, "CREATE_NEW_PROCESS_GROUP", 0
+)
+"""Flags of Windows; 0 elsewhere, where a new session does the same."""
+
+
+def stop(state: Path, timeout: float = STOP_SECONDS) -> bool:
+    """Stop the daemon of that state folder; False when none was running."""
+    note = instance.read(state)
+    try:
+        client.connect(state).shutdown()
+    except NotRunning:
+        if is_gone(state, 0):
+            instance.remove(state)  # left by a daemon that was killed
+            return False
+    if not is_gone(state, timeout):
+        _end(note)
+        if not is_gone(state, _KILL_SECONDS):
+            raise BridgeError(
+                f"the daemon{f' (process {note.pid})' if note else ''} does not end; end it by hand"
+            )
+        instance.remove(state)
+    return True
+
+
+def is_gone(state: Path, timeout: float) -> bool:
+    """Whether no daemon holds the lock, now or within that time."""
+    import filelock  # noqa: PLC0415 - only stopping needs it
+
+    if not state.is_dir():
+        return True
+    lock = filelock.FileLock(state / instance.LOCK)
+    try:
+        lock.acquire(timeout=timeout)
+    except filelock.Timeout:
+        return False
+    lock.release()
+    return True
+
+
+def _end(note: instance.Instance | None) -> None:
+    """End the process of that note, and no other that has its number by now."""
+    import psutil  # noqa: PLC0415 - only for a daemon that does not listen
+
+    if note is None:
+        return
+    try:
+        process = psutil.Process(note.pid)
+        if abs(process.create_time() - note.create_time) > 1:
+            return
+        process.terminate()
+        process.wait(_KILL_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+    except psutil.Error:
+        return
+
+
+def _last_words(code: int, boot_log: Path) -> BridgeError:
+    """The error a daemon left with, as if it had happened here."""
+    text = boot_log.read_text(encoding="utf-8", errors="replace").strip()
+    said = text.splitlines()[-1] if text else f"the daemon ended with status {code}"
+    kinds = {kind.exit_code: kind for kind in _KINDS}
+    return kinds.get(code, BridgeError)(said.removeprefix("error: "))
+
+
+_KINDS = (errors.BridgeError, errors.SettingsInvalid, errors.KeyringUnusable, errors.PortTaken)

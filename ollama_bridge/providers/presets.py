@@ -1,0 +1,189 @@
+"""Well-known services, one row each. To add a provider, add a row here and nothing elsewhere.
+
+Hosted services come first, in the order in which the first one found becomes the default; then the
+servers people run themselves. A row holds only what differs from a plain OpenAI-compatible server.
+"""
+
+from collections.abc import Mapping
+
+from ollama_bridge.providers.provider import Provider
+
+DEMO = "demo"
+"""The built-in offline service; its address is known only once the daemon listens."""
+
+DEMO_URL = "demo:"
+
+URL_VARIABLES: Mapping[str, str] = {"OPENAI_BASE_URL": "openai"}
+"""Environment variables that move a preset to another address, as its own tools let them."""
+
+_TOP_K_AND_MIN_P = {"top_k": "top_k", "min_p": "min_p"}
+_REPETITION = {**_TOP_K_AND_MIN_P, "repeat_penalty": "repetition_penalty"}
+_LLAMA_CPP = {
+    **_TOP_K_AND_MIN_P,
+    "typical_p": "typical_p",
+    "repeat_penalty": "repeat_penalty",
+    "repeat_last_n": "repeat_last_n",
+    "mirostat": "mirostat",
+    "mirostat_tau": "mirostat_tau",
+    "mirostat_eta": "mirostat_eta",
+}
+
+_HOSTED = (
+    Provider(
+        name="openai",
+        url="https://api.openai.com/v1",
+        key_variable="OPENAI_API_KEY",
+        quirks=("new_token_limit", "first_four_stops"),
+        embed_batch=2048,
+    ),
+    Provider(
+        name="openrouter",
+        url="https://openrouter.ai/api/v1",
+        key_variable="OPENROUTER_API_KEY",
+        quirks=("first_four_stops",),
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="anthropic",
+        url="https://api.anthropic.com/v1",
+        key_variable="ANTHROPIC_API_KEY",
+        headers={"anthropic-version": "2023-06-01"},  # its model list refuses to answer without
+    ),
+    Provider(
+        name="gemini",
+        url="https://generativelanguage.googleapis.com/v1beta/openai",
+        key_variable="GEMINI_API_KEY",
+        embed_batch=100,
+    ),
+    Provider(
+        name="groq",
+        url="https://api.groq.com/openai/v1",
+        key_variable="GROQ_API_KEY",
+        quirks=("first_four_stops",),
+    ),
+    Provider(
+        name="deepseek",
+        url="https://api.deepseek.com/v1",
+        key_variable="DEEPSEEK_API_KEY",
+    ),
+    Provider(
+        name="mistral",
+        url="https://api.mistral.ai/v1",
+        key_variable="MISTRAL_API_KEY",
+        quirks=("random_seed", "no_stream_options"),
+    ),
+    Provider(
+        name="xai",
+        url="https://api.x.ai/v1",
+        key_variable="XAI_API_KEY",
+    ),
+    Provider(
+        name="together",
+        url="https://api.together.xyz/v1",
+        key_variable="TOGETHER_API_KEY",
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="fireworks",
+        url="https://api.fireworks.ai/inference/v1",
+        key_variable="FIREWORKS_API_KEY",
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="deepinfra",
+        url="https://api.deepinfra.com/v1/openai",
+        key_variable="DEEPINFRA_API_KEY",
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="cerebras",
+        url="https://api.cerebras.ai/v1",
+        key_variable="CEREBRAS_API_KEY",
+        quirks=("new_token_limit", "first_four_stops"),
+    ),
+    Provider(
+        name="sambanova",
+        url="https://api.sambanova.ai/v1",
+        key_variable="SAMBANOVA_API_KEY",
+    ),
+    Provider(
+        name="perplexity",
+        url="https://api.perplexity.ai",  # no version segment
+        key_variable="PERPLEXITY_API_KEY",
+    ),
+    Provider(
+        name="dashscope",
+        url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",  # China: its own base_url
+        key_variable="DASHSCOPE_API_KEY",
+        embed_batch=10,
+    ),
+    Provider(
+        name="moonshot",
+        url="https://api.moonshot.ai/v1",
+        key_variable="MOONSHOT_API_KEY",
+    ),
+    Provider(
+        name="zai",
+        url="https://api.z.ai/api/paas/v4",
+        key_variable="ZAI_API_KEY",
+    ),
+    Provider(
+        name="minimax",
+        url="https://api.minimax.io/v1",
+        key_variable="MINIMAX_API_KEY",
+    ),
+    Provider(
+        name="nvidia",
+        url="https://integrate.api.nvidia.com/v1",
+        key_variable="NVIDIA_API_KEY",
+    ),
+    Provider(
+        name="huggingface",
+        url="https://router.huggingface.co/v1",
+        key_variable="HF_TOKEN",
+    ),
+    Provider(
+        name="vercel",
+        url="https://ai-gateway.vercel.sh/v1",
+        key_variable="AI_GATEWAY_API_KEY",
+    ),
+    Provider(
+        name="github",
+        url="https://models.github.ai/inference",
+        # not GITHUB_TOKEN: every CI job has one, for its repository, and did not mean us
+        key_variable="GITHUB_MODELS_TOKEN",
+        models=("openai/gpt-4.1", "openai/gpt-4.1-mini", "openai/gpt-4o", "openai/gpt-4o-mini"),
+    ),
+)
+
+_LOCAL = (
+    Provider(name="vllm", url="http://127.0.0.1:8000/v1", key="none", extra_options=_REPETITION),
+    Provider(name="sglang", url="http://127.0.0.1:30000/v1", key="none", extra_options=_REPETITION),
+    Provider(name="llamacpp", url="http://127.0.0.1:8080/v1", key="none", extra_options=_LLAMA_CPP),
+    Provider(
+        name="lmstudio",
+        url="http://127.0.0.1:1234/v1",
+        key="none",
+        extra_options={"top_k": "top_k", "repeat_penalty": "repeat_penalty"},
+    ),
+    Provider(
+        name="koboldcpp",
+        url="http://127.0.0.1:5001/v1",
+        key="none",
+        extra_options={
+            **_TOP_K_AND_MIN_P,
+            "typical_p": "typical",
+            "repeat_penalty": "rep_pen",
+            "repeat_last_n": "rep_pen_range",
+            "mirostat": "mirostat",
+            "mirostat_tau": "mirostat_tau",
+            "mirostat_eta": "mirostat_eta",
+        },
+    ),
+    Provider(name="jan", url="http://127.0.0.1:1337/v1", key="none", extra_options=_LLAMA_CPP),
+    Provider(name="localai", url="http://127.0.0.1:8080/v1", key="none", extra_options=_LLAMA_CPP),
+    Provider(name="ollama", url="http://127.0.0.1:11434/v1", key="none"),
+    Provider(name=DEMO, url=DEMO_URL, key="none"),
+)
+
+PRESETS: Mapping[str, Provider] = {row.name: row for row in (*_HOSTED, *_LOCAL)}

@@ -1,0 +1,67 @@
+"""The values every other part talks in: who answers, and by which name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+EFFORTS: Mapping[str, str] = MappingProxyType(
+    {"on": "medium", "low": "low", "medium": "medium", "high": "high", "max": "high"}
+)
+"""What most services take; what is missing (`off`) is not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One service that speaks the OpenAI API, with everything we must know to use it."""
+
+    name: str
+    url: str
+    """Base URL with its version segment, without a trailing slash."""
+    key: str = "keyring"
+    """Where the key is: `keyring`, `env:NAME`, `file:PATH`, `command:…` or `none`."""
+    key_variable: str = ""
+    """The environment variable this service's users usually set."""
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    quirks: tuple[str, ...] = ()
+    """Names of request edits in `quirks.QUIRKS`, applied in this order."""
+    extra_options: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Ollama options beyond the OpenAI ones that this service takes, and its names for them."""
+    efforts: Mapping[str, str] = field(default_factory=lambda: EFFORTS)
+    """Ollama's `think` (`on`, `off` or a level) as this service's `reasoning_effort`."""
+    models: tuple[str, ...] = ()
+    """Model ids for services that cannot list theirs; they are added to the list."""
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    connect_timeout: float = 10.0
+    """Seconds."""
+    idle_timeout: float = 300.0
+    """Seconds without a byte from the service."""
+    embed_batch: int = 64
+    """Most inputs the service takes in one embeddings request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name of the user's own for one or more models, with what goes along with it."""
+
+    targets: tuple[str, ...]
+    """`provider/model` or bare ids, tried in order."""
+    system: str = ""
+    template: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    context_length: int | None = None
+    """Tokens; overrides what is known of the target."""
+    capabilities: tuple[str, ...] | None = None
+    license: str = ""
+    messages: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model of one provider, by the id the provider knows."""
+
+    provider: Provider
+    model: str

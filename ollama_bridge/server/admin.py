@@ -1,0 +1,115 @@
+"""/_bridge/*: what the command line and the tray ask the daemon. FastAPI; never shows a key."""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from ollama_bridge import __version__
+from ollama_bridge.errors import BridgeError
+from ollama_bridge.providers.provider import Provider
+
+if TYPE_CHECKING:
+    from ollama_bridge.server.app import App
+
+
+class ProviderStatus(BaseModel):
+    """One provider as the daemon sees it."""
+
+    name: str
+    url: str
+    key_source: str
+    models: int | None
+    """Models in its list; null while it has not told."""
+    error: str | None
+
+
+class Status(BaseModel):
+    """The whole state in one answer."""
+
+    schema_: int = 1
+    instance: str
+    version: str
+    pid: int
+    started_at: str
+    config: str
+    settings_error: str | None
+    default_provider: str
+    providers: list[ProviderStatus]
+    models: int
+    active: int
+    requests: int
+    errors: int
+
+
+class Done(BaseModel):
+    """An order was carried out."""
+
+    ok: bool = True
+
+
+def build(app: "App") -> FastAPI:
+    """The admin application for a running daemon."""
+    api = FastAPI(title="Ollama Bridge", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @api.get("/_bridge/status")
+    async def status() -> JSONResponse:
+        return JSONResponse(await asyncio.to_thread(_status, app))
+
+    @api.post("/_bridge/reload")
+    async def reload() -> Done:
+        await app.reload()
+        return Done()
+
+    @api.post("/_bridge/shutdown")
+    async def shutdown() -> Done:
+        asyncio.get_running_loop().call_later(0.02, app.stop)
+        return Done()
+
+    @api.exception_handler(BridgeError)
+    async def refuse(_request: Request, error: BridgeError) -> JSONResponse:
+        return JSONResponse({"error": error.message}, status_code=error.status)
+
+    return api
+
+
+def _status(app: "App") -> dict[str, object]:
+    bridge = app.bridge
+    config = bridge.config
+    status = Status(
+        instance=app.instance,
+        version=__version__,
+        pid=os.getpid(),
+        started_at=app.started_at,
+        config=str(config.path),
+        settings_error=app.settings_error,
+        default_provider=config.default_provider,
+        providers=[_provider(app, provider) for provider in config.providers.values()],
+        models=len(bridge.catalog.entries),
+        active=bridge.active,
+        requests=bridge.requests,
+        errors=bridge.errors,
+    )
+    fields = status.model_dump()
+    return {"schema": fields.pop("schema_")} | fields
+
+
+def _provider(app: "App", provider: Provider) -> ProviderStatus:
+    known = app.bridge.catalog.lists.get(provider.name)
+    return ProviderStatus(
+        name=provider.name,
+        url=provider.url,
+        key_source=_source(app, provider),
+        models=None if known is None else len(known),
+        error=app.bridge.list_errors.get(provider.name),
+    )
+
+
+def _source(app: "App", provider: Provider) -> str:
+    try:
+        return app.bridge.keys.source(provider)
+    except BridgeError as error:
+        return error.message

@@ -1,0 +1,248 @@
+"""The daemon's ASGI application.
+
+Strategy: one dictionary look-up finds the route; Ollama's routes stand on plain ASGI, because
+their bodies follow Go's rules and their streams are counted in microseconds. `/_bridge/*` is a
+FastAPI application, built when it is first asked for.
+"""
+
+import asyncio
+import gc
+import itertools
+import logging
+import re
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ollama_bridge import __version__
+from ollama_bridge.config import Config
+from ollama_bridge.errors import BridgeError
+from ollama_bridge.server import bridge as running
+from ollama_bridge.server import embed, inference, models
+from ollama_bridge.server.bridge import Bridge
+from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
+from ollama_bridge.server.guard import Guard
+
+Route = Callable[[Bridge, Exchange], Awaitable[None]]
+
+ROUTES: dict[str, dict[str, Route]] = {
+    "/": {"GET": models.root, "HEAD": models.root},
+    "/api/version": {"GET": models.version, "HEAD": models.version},
+    "/api/tags": {"GET": models.tags, "HEAD": models.tags},
+    "/api/ps": {"GET": models.ps},
+    "/api/show": {"POST": models.show},
+    "/api/chat": {"POST": inference.chat_route},
+    "/api/generate": {"POST": inference.generate_route},
+    "/api/embed": {"POST": embed.embed_route},
+    "/api/embeddings": {"POST": embed.embeddings_route},
+}
+"""Path, method, handler: the whole surface. Add a route here, nowhere else."""
+
+ADMIN = "/_bridge/"
+
+_log = logging.getLogger("ollama_bridge")
+_requests = logging.getLogger("ollama_bridge.requests")
+_SLASHES = re.compile(r"/{2,}")
+_IDENTITY = (b"x-ollama-bridge", __version__.encode())
+
+
+def build(
+    config: Config,
+    *,
+    keys: running.Keys,
+    instance: str = "",
+    token: str = "",
+    reload: Callable[[], Config] | None = None,
+    stop: Callable[[], None] | None = None,
+    state: Path | None = None,
+    connect: running.Connect = running.connect,
+    clock: Callable[[], int] = time.time_ns,
+) -> "App":
+    """The application for these settings; every part of it can be given a fake."""
+    bridge = Bridge(config, keys=keys, state=state, connect=connect, clock=clock)
+    return App(
+        bridge,
+        instance=instance or secrets.token_hex(8),
+        token=token,
+        reload=reload or (lambda: config),
+        stop=stop or (lambda: None),
+    )
+
+
+class App:
+    """ASGI: guard, then the route, then one line in the log."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        *,
+        instance: str,
+        token: str,
+        reload: Callable[[], Config],
+        stop: Callable[[], None],
+    ) -> None:
+        self.bridge = bridge
+        self.instance = instance
+        self.token = token
+        self.stop = stop
+        self.settings_error: str | None = None
+        self.started_at = bridge.stamp()
+        self._reload = reload
+        self._guard = _guard(bridge.config)
+        self._admin: Any = None
+        self._ids = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def reload(self) -> None:
+        """Take the settings anew, whole; raises SettingsInvalid and keeps the old ones."""
+        try:
+            config = await asyncio.to_thread(self._reload)
+            guard = _guard(config)
+        except BridgeError as error:
+            self.settings_error = error.message
+            raise
+        self.settings_error = None
+        self._guard = guard
+        await self.bridge.reload(config)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        verdict = self._guard.check(scope["method"], scope["path"], scope["headers"])
+        exchange = Exchange(scope, receive, send, [_IDENTITY, *verdict.headers])
+        if verdict.status:
+            await exchange.answer(b"", kind=TEXT, status=verdict.status)
+            return
+        path = _path(scope["path"])
+        if path.startswith(ADMIN):
+            await self._to_admin(exchange, scope, receive, send)
+            return
+        methods = ROUTES.get(path)
+        route = methods.get(exchange.method) if methods else None
+        if route is None:
+            await _no_route(exchange, methods or ())
+            return
+        await self._run(route, exchange)
+
+    async def _run(self, route: Route, exchange: Exchange) -> None:
+        bridge = self.bridge
+        begun = bridge.monotonic()
+        bridge.active += 1
+        try:
+            await route(bridge, exchange)
+        except ClientGone:
+            exchange.log["gone"] = True
+        except BridgeError as error:
+            exchange.log["error"] = error.message
+            if not exchange.started:
+                await exchange.refuse(error)
+        except Exception:
+            _log.exception("request %s %s failed", exchange.method, exchange.path)
+            exchange.log["error"] = "internal error"
+            if not exchange.started:
+                await exchange.refuse(_INTERNAL)
+        finally:
+            bridge.active -= 1
+            bridge.requests += 1
+            bridge.errors += "error" in exchange.log
+            if "model" in exchange.log or "error" in exchange.log:
+                self._note(exchange, bridge.monotonic() - begun)
+
+    def _note(self, exchange: Exchange, total: int) -> None:
+        """One line a request: who asked whom, how it went; never what was said."""
+        if not _requests.isEnabledFor(logging.INFO):
+            return
+        log = exchange.log
+        client = exchange.scope.get("client") or ("-",)
+        fields = {
+            "id": f"{self.instance[:4]}-{next(self._ids)}",
+            "client": client[0],
+            "route": f"{exchange.method} {exchange.path}",
+            "status": exchange.status or 499,
+            "model": log.get("model", "-"),
+            "provider": log.get("provider", "-"),
+            "upstream": log.get("upstream", "-"),
+            "first_ms": round(log.get("first", 0) / 1e6, 1),
+            "total_ms": round(total / 1e6, 1),
+            "tokens_in": log.get("tokens", (0, 0))[0],
+            "tokens_out": log.get("tokens", (0, 0))[1],
+        }
+        fields |= {key: log[key] for key in ("estimated", "gone", "error") if log.get(key)}
+        _requests.info("%s", _Fields(fields), extra={"fields": fields})
+
+    async def _to_admin(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        verdict = self._guard.admin(scope["headers"], self.token)
+        if verdict.status:
+            await exchange.answer(b"", kind=TEXT, status=verdict.status)
+            return
+        if self._admin is None:
+            from ollama_bridge.server import admin  # noqa: PLC0415 - FastAPI costs 0.2 s to import
+
+            self._admin = await asyncio.to_thread(admin.build, self)
+        await self._admin(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        warm = asyncio.ensure_future(self._warm_up())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        warm.cancel()
+        await self.bridge.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _warm_up(self) -> None:
+        """What makes the first request as quick as the second, done after the port answers."""
+        self.bridge.start()
+        await self.bridge.warm()
+        await self.bridge.first_lists(running.FIRST_LIST)
+        gc.collect()
+        gc.freeze()  # a full collection of what was imported would stop the loop for 50 ms
+
+
+class _Fields:
+    """`key=value` text, made only if a handler wants it."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def __str__(self) -> str:
+        return " ".join([f"{key}={value}" for key, value in self._fields.items()])
+
+
+_INTERNAL = BridgeError("internal error in Ollama Bridge; its log tells more: ollama-bridge logs")
+
+
+def _path(path: str) -> str:
+    """The path as routed: a trailing or double slash means nothing (ollama-api 1.2)."""
+    if path.endswith("/") and path != "/":
+        path = path.rstrip("/") or "/"
+    return _SLASHES.sub("/", path) if "//" in path else path
+
+
+async def _no_route(exchange: Exchange, methods: Iterable[str]) -> None:
+    if not methods:
+        await exchange.answer(b"404 page not found", kind=TEXT, status=404)
+        return
+    exchange.add_headers([(b"allow", ", ".join(methods).encode())])
+    await exchange.answer(b"405 method not allowed", kind=TEXT, status=405)
+
+
+def _guard(config: Config) -> Guard:
+    return Guard(config.server.origins, config.server.host, socket.gethostname(), _addresses)
+
+
+def _addresses() -> list[str]:
+    """The addresses of this machine's interfaces."""
+    import psutil  # noqa: PLC0415 - only a Host header with a public address asks for it
+
+    families = (socket.AF_INET, socket.AF_INET6)
+    cards = psutil.net_if_addrs().values()
+    return [item.address.partition("%")[0] for card in cards for item in card if item.family in families]

@@ -1,0 +1,265 @@
+"""The running state: settings, catalog and clients, replaced whole on a reload.
+
+Strategy: model lists are fetched in the background and kept on disk, so that listings and names
+are answered from memory in milliseconds, also while a provider is down.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ollama_bridge.catalog import Catalog, Entry
+from ollama_bridge.config import Config
+from ollama_bridge.errors import BridgeError, ModelNotFound
+from ollama_bridge.providers.provider import Provider
+from ollama_bridge.translate import models
+from ollama_bridge.wire.stamp import stamper
+
+STALE = 60.0
+"""Seconds after which a listing is fetched again, in the background, when somebody asks."""
+
+RETRY = 5.0
+"""Seconds before a provider is asked again for a name it did not list."""
+
+FIRST_LIST = 5.0
+"""Longest wait, in seconds, for the first list when a name cannot be told without it."""
+
+_log = logging.getLogger("ollama_bridge")
+
+
+class Keys(Protocol):
+    """Where API keys come from: `keys.Keys`, or a test's fake. May block; raises BridgeError."""
+
+    def get(self, provider: Provider) -> str: ...
+    def source(self, provider: Provider) -> str: ...
+
+
+class Upstream(Protocol):
+    """One provider's client: `upstream.Upstream`, or a test's fake."""
+
+    async def open(self, path: str, body: dict[str, Any], *, model: str) -> Any: ...
+    async def models(self) -> bytes: ...
+    async def retire(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+Connect = Callable[[Provider, str], Upstream]
+
+
+def connect(provider: Provider, key: str) -> Upstream:
+    """A client through the SDK, which is imported only now: it costs a third of a second."""
+    from ollama_bridge.server import upstream  # noqa: PLC0415
+
+    return upstream.Upstream(provider, key)
+
+
+class Bridge:
+    """What every route works with. Lives in one event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        keys: Keys,
+        state: Path | None = None,
+        connect: Connect = connect,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.config = config
+        self.keys = keys
+        self.stamp = stamper(clock)
+        self.clock = clock
+        self.monotonic = monotonic
+        self.loaded: dict[str, models.Loaded] = {}
+        self.active = self.requests = self.errors = 0
+        self.list_errors: dict[str, str] = {}
+        self._connect = connect
+        self._folder = state / "models" if state else None
+        self._clients: dict[str, Upstream] = {}
+        self._connecting: dict[str, asyncio.Lock] = {}
+        self._fetched: dict[str, float] = {}
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._warm: asyncio.Future[None] | None = None
+        self.catalog = self._catalog({})
+
+    # names
+
+    async def resolve(self, name: str) -> Entry:
+        """The model of that name; lists that may hold it are awaited or asked again first."""
+        try:
+            return self.catalog.resolve(name)
+        except ModelNotFound:
+            if not await self._ask_again():
+                raise
+        return self.catalog.resolve(name)
+
+    def listing(self) -> Catalog:
+        """What is known now; a refresh begins when it is old."""
+        for name in self.config.providers:
+            if self._age(name) > STALE:
+                self._fetch(name)
+        return self.catalog
+
+    async def first_lists(self, patience: float) -> None:
+        """Wait until each provider that has no list at all has been asked once."""
+        fetches = [task for name, task in self._fetching.items() if self._list_of(name) is None]
+        if fetches:
+            await asyncio.wait(fetches, timeout=patience)
+
+    async def _ask_again(self) -> bool:
+        """Fetch every list that is not brand new; False when all are."""
+        names = [name for name in self.config.providers if self._age(name) > RETRY]
+        fetches = [self._fetch(name) for name in names] or list(self._fetching.values())
+        if not fetches:
+            return False
+        await asyncio.wait(fetches, timeout=FIRST_LIST)
+        return True
+
+    # clients
+
+    async def upstream(self, provider: Provider) -> Upstream:
+        """The client of a provider, made on first use."""
+        client = self._clients.get(provider.name)
+        if client is not None:
+            return client
+        async with self._connecting.setdefault(provider.name, asyncio.Lock()):
+            if provider.name not in self._clients:
+                await self.warm()
+                key = await asyncio.to_thread(self.keys.get, provider)
+                self._clients[provider.name] = self._connect(provider, key)
+        return self._clients[provider.name]
+
+    async def forget(self, provider: Provider) -> None:
+        """Drop a client whose key was refused: the next request reads the key again."""
+        client = self._clients.pop(provider.name, None)
+        if client is not None:
+            await client.retire()
+
+    # life
+
+    def start(self) -> None:
+        """Begin the first fetch of every list; needs a running loop."""
+        for name in self.config.providers:
+            self._fetch(name)
+
+    def warm(self) -> "asyncio.Future[None]":
+        """Import the SDK in a thread, once, so that no request stops the loop for it."""
+        if self._warm is None:
+            self._warm = asyncio.ensure_future(asyncio.to_thread(_import_sdk, self._connect))
+        return asyncio.shield(self._warm)
+
+    async def reload(self, config: Config) -> None:
+        """Take new settings whole; running requests keep the clients they have."""
+        old, self._clients = self._clients, {}
+        gone = [task for name, task in self._fetching.items() if name not in config.providers]
+        for task in gone:
+            task.cancel()
+        same = {
+            name: self._list_of(name)
+            for name, provider in config.providers.items()
+            if self.config.providers.get(name) == provider
+        }
+        self.config = config
+        self._fetched.clear()
+        self.catalog = self._catalog(same)
+        self.start()
+        for client in old.values():
+            await client.retire()
+
+    async def aclose(self) -> None:
+        """Stop fetching and close every client."""
+        for task in self._fetching.values():
+            task.cancel()
+        await asyncio.gather(*self._fetching.values(), return_exceptions=True)
+        for client in self._clients.values():
+            await client.aclose()
+
+    def touch(self, entry: Entry, keep_alive: float | None) -> None:
+        """Note that a model was used, for /api/ps; `keep_alive` in seconds, negative for ever."""
+        seconds = self.config.server.keep_alive if keep_alive is None else keep_alive
+        if seconds == 0:
+            self.loaded.pop(entry.name, None)
+            return
+        self.loaded[entry.name] = models.Loaded(entry, models.expiry(self.clock(), seconds))
+
+    def running(self) -> list[models.Loaded]:
+        """Models still counted as loaded."""
+        now = self.clock()
+        self.loaded = {name: item for name, item in self.loaded.items() if item.expires_ns > now}
+        return list(self.loaded.values())
+
+    # lists
+
+    def _catalog(self, lists: dict[str, Any]) -> Catalog:
+        known = {name: lists.get(name) or self._saved(name) for name in self.config.providers}
+        config = self.config
+        return Catalog(config.providers, known, config.aliases, config.default_provider)
+
+    def _list_of(self, name: str) -> Any:
+        return self.catalog.lists.get(name)
+
+    def _age(self, name: str) -> float:
+        fetched = self._fetched.get(name)
+        return float("inf") if fetched is None else (self.monotonic() / 1e9) - fetched
+
+    def _fetch(self, name: str) -> "asyncio.Task[None]":
+        task = self._fetching.get(name)
+        if task is None or task.done():
+            task = asyncio.ensure_future(self._refresh(self.config.providers[name]))
+            self._fetching[name] = task
+            task.add_done_callback(lambda _: self._fetching.pop(name, None))
+        return task
+
+    async def _refresh(self, provider: Provider) -> None:
+        try:
+            client = await self.upstream(provider)
+            body = await client.models()
+            found = models.read_list(body)
+        except BridgeError as error:
+            self.list_errors[provider.name] = error.message
+            _log.warning("no model list from %s: %s", provider.name, error.message)
+            return
+        finally:
+            self._fetched[provider.name] = self.monotonic() / 1e9
+        self.list_errors.pop(provider.name, None)
+        if self.config.providers.get(provider.name) is not provider:
+            return  # the settings changed meanwhile
+        if found != self._list_of(provider.name):
+            self.catalog = self.catalog.replace_list(provider.name, found)
+            await asyncio.to_thread(self._save, provider, body)
+
+    def _file(self, provider: Provider) -> Path | None:
+        if self._folder is None:
+            return None
+        return self._folder / f"{hashlib.sha256(provider.url.encode()).hexdigest()[:16]}.json"
+
+    def _save(self, provider: Provider, body: bytes) -> None:
+        path = self._file(provider)
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(body)
+            part.replace(path)
+        except OSError as error:
+            _log.warning("the model list of %s could not be kept: %s", provider.name, error)
+
+    def _saved(self, name: str) -> Any:
+        path = self._file(self.config.providers[name])
+        try:
+            return models.read_list(path.read_bytes()) if path else None
+        except (OSError, BridgeError):
+            return None
+
+
+def _import_sdk(used: Connect) -> None:
+    if used is connect:
+        from ollama_bridge.server import upstream  # noqa: F401, PLC0415
+

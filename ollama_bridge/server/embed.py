@@ -1,0 +1,166 @@
+"""/api/embed and /api/embeddings."""
+
+import asyncio
+import functools
+import re
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from ollama_bridge.catalog import Entry
+from ollama_bridge.errors import BadRequest, ModelNotFound, UpstreamFailed
+from ollama_bridge.server.bridge import Bridge, Upstream
+from ollama_bridge.server.exchange import Exchange
+from ollama_bridge.server.inference import find
+from ollama_bridge.translate import embed
+from ollama_bridge.translate.stats import Stopwatch, estimate
+from ollama_bridge.wire import ollama
+
+Answer = tuple[list[embed.Vector], int | None]
+"""Vectors, and the tokens they cost where the upstream told."""
+
+SHORTEST = 64
+"""Characters below which a refused text is not cut any shorter."""
+
+_DIMENSIONS = re.compile(r"(?i)dimension|matryoshka")
+_TOO_MANY = re.compile(r"(?i)too many|batch|array|at most \d+ (?:input|item|text)|inputs? (?:limit|count)")
+_TOO_LONG = re.compile(r"(?i)context|too long|maximum.{0,40}(?:tokens|length)|input is too large")
+
+TOGETHER = 4
+"""Batches of one request that are on their way at the same time."""
+
+
+async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /api/embed: unit vectors; every failure but an unknown model is 400 (ollama-api 5.1)."""
+    watch = Stopwatch(bridge.monotonic)
+    request = ollama.decode(await exchange.body(), ollama.EmbedRequest)
+    if not request.model.strip():
+        raise ModelNotFound(f"model '{request.model}' not found")
+    texts = embed.inputs(request.input)
+    entry = await _find(bridge, request.model)
+    bridge.touch(entry, request.keep_alive)
+    if not texts:
+        await exchange.answer(embed.to_ollama(request.model, [], 0, 0, 0))
+        return
+    async with exchange.until_hang_up():
+        try:
+            vectors, tokens = await _vectors(
+                bridge,
+                exchange,
+                entry,
+                request,
+                texts,
+                watch,
+                dimensions=request.dimensions,
+                truncate=request.truncate is not False,
+            )
+            vectors = [embed.unit(vector, request.dimensions) for vector in vectors]
+        except UpstreamFailed as error:
+            if error.status not in _KEPT:
+                error.status = 400
+            raise
+    counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
+    exchange.log |= {"tokens": (counted, 0), "estimated": tokens is None}
+    await exchange.answer(
+        embed.to_ollama(request.model, vectors, watch.elapsed(), watch.load(), counted)
+    )
+
+
+_KEPT = frozenset({429, 502, 503, 504})
+"""Statuses that say "try again" and are worth more to a client than Ollama's 400."""
+
+
+async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /api/embeddings: one vector, as the upstream sent it (ollama-api 5.2)."""
+    watch = Stopwatch(bridge.monotonic)
+    request = ollama.decode(await exchange.body(), ollama.EmbeddingsRequest)
+    if not request.model.strip():
+        raise BadRequest("model is required")
+    entry = await _find(bridge, request.model)
+    bridge.touch(entry, request.keep_alive)
+    if not request.prompt:
+        await exchange.answer(b'{"embedding":[]}')
+        return
+    async with exchange.until_hang_up():
+        vectors, tokens = await _vectors(bridge, exchange, entry, request, [request.prompt], watch)
+    exchange.log["tokens"] = (tokens or 0, 0)
+    await exchange.answer(embed.to_ollama_legacy(vectors[0]))
+
+
+async def _find(bridge: Bridge, name: str) -> Entry:
+    try:
+        return await find(bridge, name)
+    except ModelNotFound as error:
+        raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
+
+
+async def _vectors(
+    bridge: Bridge,
+    exchange: Exchange,
+    entry: Entry,
+    request: ollama.EmbedRequest | ollama.EmbeddingsRequest,
+    texts: list[str],
+    watch: Stopwatch,
+    *,
+    dimensions: int = 0,
+    truncate: bool = True,
+) -> Answer:
+    """All vectors in the order of their texts, batch by batch, and the tokens they cost."""
+    provider = entry.target.provider
+    exchange.log |= {"model": request.model, "provider": provider.name}
+    upstream = await bridge.upstream(provider)
+    watch.sent()
+    gate = asyncio.Semaphore(TOGETHER)
+
+    async def one(batch: list[str]) -> Answer:
+        async with gate:
+            return await _batch(upstream, entry, request.model, batch, dimensions, truncate)
+
+    batches = embed.batches(texts, provider.embed_batch)
+    answers = [await one(batches[0])] if len(batches) == 1 else await _all(map(one, batches))
+    counts = [tokens for _, tokens in answers]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    return [vector for vectors, _ in answers for vector in vectors], total
+
+
+async def _all(jobs: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """Every answer in order; the first failure stops the others and is what is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _batch(
+    upstream: Upstream, entry: Entry, name: str, texts: list[str], dimensions: int, truncate: bool
+) -> Answer:
+    """One request; what the upstream refuses is asked for again in a form it takes."""
+    body = embed.to_openai(entry.target.model, texts, dimensions)
+    try:
+        opened = await upstream.open("/embeddings", body, model=name)
+    except UpstreamFailed as error:
+        again = functools.partial(_batch, upstream, entry, name)
+        if dimensions and _DIMENSIONS.search(error.detail):  # cut here instead (quirk I4)
+            return await again(texts, 0, truncate)
+        if len(texts) > 1 and _TOO_MANY.search(error.detail):  # halve (quirk I5)
+            half = len(texts) // 2
+            first = await again(texts[:half], dimensions, truncate)
+            return _joined(first, await again(texts[half:], dimensions, truncate))
+        if not _TOO_LONG.search(error.detail):
+            raise
+        if not truncate or max(map(len, texts)) < SHORTEST:
+            raise BadRequest("the input length exceeds the context length") from error
+        longest = max(map(len, texts)) // 2
+        return await again([text[:longest] for text in texts], dimensions, truncate)
+    vectors, tokens = embed.vectors(await opened.whole())
+    if len(vectors) != len(texts):
+        raise UpstreamFailed(
+            f"{entry.target.provider.name} sent {len(vectors)} embeddings for {len(texts)} inputs"
+        )
+    return vectors, tokens
+
+
+def _joined(first: Answer, second: Answer) -> Answer:
+    known = first[1] is not None and second[1] is not None
+    return first[0] + second[0], (first[1] or 0) + (second[1] or 0) if known else None

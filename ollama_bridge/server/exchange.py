@@ -1,0 +1,143 @@
+"""One request of a client and the answer to it, on plain ASGI."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from types import TracebackType
+from typing import Any
+
+from ollama_bridge.errors import BadRequest, BridgeError
+from ollama_bridge.translate import lines
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+BODY_LIMIT = 256 * 1024 * 1024
+"""Most bytes of a request's body."""
+
+JSON = b"application/json; charset=utf-8"
+ERROR_JSON = b"application/json"
+NDJSON = b"application/x-ndjson"
+TEXT = b"text/plain; charset=utf-8"
+
+
+class ClientGone(Exception):  # noqa: N818 - an event, not a fault
+    """The client hung up; there is nobody to answer."""
+
+
+class Exchange:
+    """Reads the request once; answers once, whole or line by line."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.status = 0
+        self.log: dict[str, Any] = {}
+        self._receive = receive
+        self._send = send
+        self._headers = headers
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line is gone: from here on errors are lines."""
+        return self.status != 0
+
+    def header(self, name: bytes) -> str:
+        """A request header's first value, or ""."""
+        found = next((value for key, value in self.scope["headers"] if key == name), b"")
+        return bytes(found).decode("latin-1")
+
+    async def body(self) -> bytes:
+        """The request's whole body; raises BadRequest past BODY_LIMIT, ClientGone when cut off."""
+        message = await self._receive()
+        first = _part(message)
+        if not message.get("more_body"):
+            return first
+        parts, size = [first], len(first)
+        while message.get("more_body"):
+            message = await self._receive()
+            parts.append(_part(message))
+            size += len(parts[-1])
+            if size > BODY_LIMIT:
+                raise _TooLarge(f"the request is larger than {BODY_LIMIT // 2**20} MiB")
+        return b"".join(parts)
+
+    async def answer(self, body: bytes, *, kind: bytes = JSON, status: int = 200) -> None:
+        """A whole reply."""
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(status, [(b"content-type", kind), length])
+        sent = b"" if self.method == "HEAD" else body
+        await self._send({"type": "http.response.body", "body": sent})
+
+    async def refuse(self, error: BridgeError) -> None:
+        """An error in Ollama's form: one line, plain text in `error` (traps 7 to 10)."""
+        if retry_after := getattr(error, "retry_after", ""):
+            self._headers = [*self._headers, (b"retry-after", retry_after.encode("latin-1", "replace"))]
+        self.log["error"] = error.message
+        body = lines.error(error.message)[:-1]
+        await self.answer(body, kind=ERROR_JSON, status=error.status)
+
+    async def line(self, data: bytes, *, last: bool = False) -> None:
+        """Part of a streamed reply; the first one sends the status."""
+        if not self.status:
+            await self._start(200, [(b"content-type", NDJSON)])
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def until_hang_up(self) -> "_UntilHangUp":
+        """Runs its block, but not beyond the moment the client goes away (trap 46)."""
+        return _UntilHangUp(self._receive)
+
+    def add_headers(self, headers: Headers) -> None:
+        """More headers for the reply."""
+        self._headers = [*self._headers, *headers]
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.status = status
+        headers += self._headers
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+class _TooLarge(BadRequest):
+    """The body is larger than the bridge will hold."""
+
+    status = 413
+
+
+def _part(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return bytes(message.get("body", b""))
+
+
+class _UntilHangUp:
+    """Cancels the running task when the client goes, and makes ClientGone of that."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._watch = asyncio.ensure_future(self._disconnect())
+        self._watch.add_done_callback(self._hung_up)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watch.remove_done_callback(self._hung_up)
+        self._watch.cancel()
+        if self._gone and self._task is not None:
+            self._task.uncancel()
+            raise ClientGone from error
+
+    async def _disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _hung_up(self, watch: "asyncio.Future[None]") -> None:
+        if not watch.cancelled() and self._task is not None:
+            self._gone = True
+            self._task.cancel()

@@ -1,0 +1,288 @@
+"""Who may call: Ollama's rules for Origin and Host, and the token of our own routes.
+
+Strategy: a page on the web can make a browser send requests to this machine. Origin says which page
+does; Host says under which name it reached us, which unmasks a foreign name that was pointed here
+(DNS rebinding). Both are judged before the route is looked up, Origin first, and a refusal has no
+body. A request without Origin and with a Host already met costs two dictionary look-ups.
+"""
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ollama_bridge.errors import SettingsInvalid
+
+Header = tuple[bytes, bytes]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+ORIGINS = (
+    "http://localhost",
+    "https://localhost",
+    "http://localhost:*",
+    "https://localhost:*",
+    "http://127.0.0.1",
+    "https://127.0.0.1",
+    "http://127.0.0.1:*",
+    "https://127.0.0.1:*",
+    "http://0.0.0.0",
+    "https://0.0.0.0",
+    "http://0.0.0.0:*",
+    "https://0.0.0.0:*",
+    "app://*",
+    "file://*",
+    "tauri://*",
+    "vscode-webview://*",
+    "vscode-file://*",
+)
+"""Always allowed, as in Ollama; extensions, `null` and [::1] are not among them."""
+
+SCHEMES = (
+    "http://",
+    "https://",
+    "chrome-extension://",
+    "safari-extension://",
+    "moz-extension://",
+    "ms-browser-extension://",
+)
+"""What an origin without `*` must begin with."""
+
+REQUEST_HEADERS = (
+    b"Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,"
+    b"X-Stainless-Arch,X-Stainless-Async,X-Stainless-Custom-Poll-Interval,"
+    b"X-Stainless-Helper-Method,X-Stainless-Lang,X-Stainless-Os,X-Stainless-Package-Version,"
+    b"X-Stainless-Poll-Helper,X-Stainless-Retry-Count,X-Stainless-Runtime,"
+    b"X-Stainless-Runtime-Version,X-Stainless-Timeout"
+)
+"""What a page may send; Anthropic's own headers are not among them, as in Ollama."""
+
+PREFLIGHT: tuple[Header, ...] = (
+    (b"access-control-allow-methods", b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"),
+    (b"access-control-allow-headers", REQUEST_HEADERS),
+    (b"access-control-max-age", b"43200"),
+)
+VARY_NORMAL: tuple[Header, ...] = ((b"vary", b"Origin"),)
+VARY_PREFLIGHT: tuple[Header, ...] = (
+    *VARY_NORMAL,
+    (b"vary", b"Access-Control-Request-Method"),
+    (b"vary", b"Access-Control-Request-Headers"),
+)
+
+SUFFIXES = (".localhost", ".local", ".internal")
+"""Names under these never come from the public name service, `host.docker.internal` for one."""
+
+PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+"""Go's notion of a private address; Python's `is_private` has many more."""
+
+REMEMBERED = 256
+"""Host values whose verdict is kept."""
+
+OURS = "/_bridge/"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a request: it goes on, or is answered at once with an empty body."""
+
+    status: int = 0
+    """The status to answer with; 0 lets the request go on."""
+    headers: tuple[Header, ...] = ()
+    """For the answer, whoever gives it."""
+    reason: str = ""
+    """Why it was refused and what to do, for the log: Ollama sends no text."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the request goes on."""
+        return not self.status
+
+
+GO_ON = Verdict()
+NOTHING_TO_SAY = Verdict(204)
+
+
+class Guard:
+    """Judges requests by their headers alone."""
+
+    def __init__(
+        self,
+        origins: Sequence[str],
+        host: str,
+        host_name: str,
+        addresses: Callable[[], Iterable[str]],
+    ) -> None:
+        """`host` is the address listened on, `addresses` tells those of all local interfaces."""
+        patterns = [origin.strip() for origin in (*origins, *ORIGINS)]
+        check_origins(patterns)
+        self._origins = _Origins(patterns)
+        self._local_only = _is_local_only(host)
+        self._names = frozenset({"", "localhost", host_name.lower()})
+        self._addresses = addresses
+        self._known: dict[bytes, Verdict] = {}
+
+    def check(self, method: str, path: str, headers: Iterable[Header]) -> Verdict:
+        """Ollama's two gates for any route, known or not."""
+        fields = dict(headers)
+        host = fields.get(b"host", b"")
+        if origin := fields.get(b"origin"):
+            return self._from_page(method, path, origin, host)
+        if method != "OPTIONS":
+            return self._known.get(host) or self._host(host)
+        if self._local_only and self._is_name(_name(host)):
+            return NOTHING_TO_SAY  # Ollama answers so by name only; by address it is a 404 or 405
+        return self._host(host)
+
+    def admin(self, headers: Iterable[Header], token: str) -> Verdict:
+        """The gate of our own routes: this machine only, no page but our own, and the token."""
+        fields = dict(headers)
+        host, origin = fields.get(b"host", b""), fields.get(b"origin", b"")
+        name = _name(host)
+        address = _address(name)
+        if name != "localhost" and not (address and address.is_loopback):
+            return _refused(f"Host {_show(host)} is not loopback: call {OURS} at 127.0.0.1")
+        if origin and not _is_own(origin, host):
+            return _refused(f"Origin {_show(origin)} may not call {OURS}")
+        if not _has_token(fields.get(b"authorization", b""), token):
+            return _refused(f"{OURS} needs the token that the state file daemon.json holds")
+        return GO_ON
+
+    def _from_page(self, method: str, path: str, origin: bytes, host: bytes) -> Verdict:
+        if _is_own(origin, host):
+            return self._host(host)
+        if path.startswith(OURS) or not self._origins.allow(origin):
+            return _refused(
+                f"Origin {_show(origin)} is not allowed: "
+                "add it to server.origins in the settings or to OLLAMA_ORIGINS"
+            )
+        if method == "OPTIONS":
+            return Verdict(204, self._origins.preflight(origin))
+        verdict = self._host(host)
+        return Verdict(verdict.status, self._origins.normal(origin), verdict.reason)
+
+    def _host(self, host: bytes) -> Verdict:
+        if verdict := self._known.get(host):
+            return verdict
+        name = _name(host)
+        address = _address(name)
+        if not self._local_only or self._is_name(name) or (address and _is_near(address)):
+            return self._remember(host, GO_ON)
+        if address:  # not remembered: the machine may join and leave networks
+            own = address in (_address(local.partition("%")[0]) for local in self._addresses())
+            return GO_ON if own else _bad_host(host)
+        return self._remember(host, _bad_host(host))
+
+    def _remember(self, host: bytes, verdict: Verdict) -> Verdict:
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[host] = verdict
+        return verdict
+
+    def _is_name(self, name: str) -> bool:
+        return name in self._names or name.endswith(SUFFIXES)
+
+
+def check_origins(origins: Iterable[str]) -> None:
+    """Refuse the entries at which Ollama would not start."""
+    for origin in map(str.strip, origins):
+        if origin.count("*") > 1:
+            raise SettingsInvalid(
+                f'origin "{origin}" (server.origins or OLLAMA_ORIGINS) has more than one *: '
+                "write one entry for each part that varies"
+            )
+        if "*" not in origin and not origin.startswith(SCHEMES):
+            raise SettingsInvalid(
+                f'origin "{origin}" (server.origins or OLLAMA_ORIGINS) has no *: '
+                f"it must then begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
+            )
+
+
+class _Origins:
+    """The allowed origins, sorted by the way they are compared."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._all = "*" in patterns
+        self._exact = frozenset(pattern.lower().encode() for pattern in patterns)
+        halves = [pattern.encode().split(b"*") for pattern in patterns if "*" in pattern]
+        self._begins = tuple(before for before, after in halves if not after)
+        self._ends = tuple(after for before, after in halves if not before)
+        self._both = tuple((before, after) for before, after in halves if before and after)
+
+    def allow(self, origin: bytes) -> bool:
+        return (
+            self._all
+            or origin in self._exact
+            or origin.startswith(self._begins)
+            or origin.endswith(self._ends)
+            or any(origin.startswith(one) and origin.endswith(two) for one, two in self._both)
+        )
+
+    def normal(self, origin: bytes) -> tuple[Header, ...]:
+        return self._named(origin, VARY_NORMAL)
+
+    def preflight(self, origin: bytes) -> tuple[Header, ...]:
+        return PREFLIGHT + self._named(origin, VARY_PREFLIGHT)
+
+    def _named(self, origin: bytes, vary: tuple[Header, ...]) -> tuple[Header, ...]:
+        if self._all:
+            return ((b"access-control-allow-origin", b"*"),)
+        return (*vary, (b"access-control-allow-origin", origin))
+
+
+def _is_local_only(host: str) -> bool:
+    """Whether only this machine can connect; Ollama assumes so of a name, and so do we."""
+    address = _address(host.strip("[]"))
+    return bool(host) and (address is None or address.is_loopback)
+
+
+_HOST = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?|([^:\[\]]*)(?::[^:]*)?")
+
+
+def _name(host: bytes) -> str:
+    """The Host header without port and brackets, in lower case."""
+    text = host.decode("latin-1").lower()
+    match = _HOST.fullmatch(text)
+    return (match[1] or match[2] or "") if match else text
+
+
+def _address(name: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_near(address: Address) -> bool:
+    if address.is_loopback or address.is_unspecified:
+        return True
+    return any(address in network for network in PRIVATE)
+
+
+def _is_own(origin: bytes, host: bytes) -> bool:
+    """Whether the page was served under the very name that it calls now."""
+    return origin in (b"http://" + host, b"https://" + host)
+
+
+def _has_token(authorization: bytes, token: str) -> bool:
+    scheme, _, given = authorization.partition(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        return False
+    return hmac.compare_digest(given.strip(), token.encode())
+
+
+def _bad_host(host: bytes) -> Verdict:
+    return _refused(
+        f"Host {_show(host)} does not name this machine: use localhost or an IP address"
+    )
+
+
+def _refused(reason: str) -> Verdict:
+    return Verdict(403, reason=reason)
+
+
+def _show(value: bytes) -> str:
+    return repr(value[:100].decode("latin-1"))

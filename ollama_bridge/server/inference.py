@@ -1,0 +1,210 @@
+"""/api/chat and /api/generate.
+
+The checks come in Ollama's own order (ollama-api 4.5), because clients match on the first one.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ollama_bridge.catalog import Entry, invalid_name
+from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported, UpstreamFailed
+from ollama_bridge.server import pump
+from ollama_bridge.server.bridge import Bridge
+from ollama_bridge.server.exchange import Exchange
+from ollama_bridge.translate import chat, generate, lines
+from ollama_bridge.translate.reply import Reply
+from ollama_bridge.translate.stats import Stopwatch
+from ollama_bridge.wire import ollama
+
+Request = ollama.ChatRequest | ollama.GenerateRequest
+
+
+async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /api/chat."""
+    watch = Stopwatch(bridge.monotonic)
+    request = ollama.decode(await exchange.body(), ollama.ChatRequest)
+    _check_range(request)
+    if not request.model.strip():
+        raise BadRequest("model is required")
+    entry = await find(bridge, request.model)
+    if await _only_unload(bridge, exchange, entry, request, not request.messages, lines.CHAT):
+        return
+    _check_abilities(entry, request, "chat", "tools" if request.tools else "")
+    request = _with_alias_chat(entry, request)
+    provider = entry.target.provider
+    body, names = chat.to_openai(
+        request, entry.target.model, extra=provider.extra_options, efforts=provider.efforts
+    )
+    if await _only_load(bridge, exchange, entry, request, not request.messages, lines.CHAT):
+        return
+    said = sum(len(message.content) for message in request.messages or ())
+    await _answer(
+        bridge, exchange, entry, request, watch, generate.CHAT, body, lines.CHAT, names, said
+    )
+
+
+async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /api/generate."""
+    watch = Stopwatch(bridge.monotonic)
+    request = ollama.decode(await exchange.body(), ollama.GenerateRequest)
+    _check_range(request)
+    if not request.model.strip():
+        raise ModelNotFound(f"model '{request.model}' not found")
+    entry = await find(bridge, request.model)
+    nothing = not request.prompt
+    if await _only_unload(bridge, exchange, entry, request, nothing, lines.GENERATE):
+        return
+    generate.check(request)
+    _check_abilities(entry, request, "generate", "insert" if request.suffix else "")
+    request = _with_alias_generate(entry, request)
+    provider = entry.target.provider
+    path = generate.path(request)
+    body = generate.to_openai(
+        request, entry.target.model, extra=provider.extra_options, efforts=provider.efforts
+    )
+    if await _only_load(bridge, exchange, entry, request, nothing, lines.GENERATE):
+        return
+    said = len(request.prompt) + len(request.system)
+    await _answer(bridge, exchange, entry, request, watch, path, body, lines.GENERATE, {}, said)
+
+
+async def find(bridge: Bridge, name: str) -> Entry:
+    """The model, or Ollama's own error for a name that is not one."""
+    stripped = name.strip()
+    if invalid_name(stripped):
+        raise BadRequest("invalid model name")
+    if stripped.lower().endswith(":cloud:local") or stripped.lower().endswith(":local:cloud"):
+        raise BadRequest(f'use either :local or :cloud, not both: "{name}"')
+    return await bridge.resolve(stripped)
+
+
+def full_name(name: str) -> str:
+    """A model's name with Ollama's defaults spelt out, as its capability errors show it."""
+    namespaced = name if "/" in name else f"library/{name}"
+    tagged = namespaced if ":" in namespaced.rsplit("/", 1)[-1] else f"{namespaced}:latest"
+    return f"registry.ollama.ai/{tagged}"
+
+
+def _check_range(request: Request) -> None:
+    if not 0 <= request.top_logprobs <= 20:
+        raise BadRequest("top_logprobs must be between 0 and 20")
+
+
+def _check_abilities(entry: Entry, request: Request, verb: str, needed: str) -> None:
+    """Refuse what the model is known not to do; where nothing is known the upstream decides."""
+    if entry.capabilities_source == "default":
+        return
+    able = entry.capabilities
+    if request.think and "thinking" not in able:
+        raise NotSupported(f'"{request.model}" does not support thinking')
+    if "completion" not in able and "embedding" in able:
+        raise NotSupported(f'"{request.model}" does not support {verb}')
+    if needed and needed not in able:
+        raise NotSupported(f"{full_name(request.model.strip())} does not support {needed}")
+
+
+def _with_alias_chat(entry: Entry, request: ollama.ChatRequest) -> ollama.ChatRequest:
+    """The alias's own turns come first, then its system prompt unless the client sent one."""
+    alias = entry.alias
+    if alias is None or not request.messages:
+        return _with_parameters(entry, request)
+    own = [msgspec.convert(dict(turn), ollama.Message) for turn in alias.messages]
+    turns = [*own, *request.messages]
+    if alias.system and turns[0].role != "system":
+        turns.insert(0, ollama.Message(role="system", content=alias.system))
+    request.messages = turns
+    return _with_parameters(entry, request)
+
+
+def _with_alias_generate(entry: Entry, request: ollama.GenerateRequest) -> ollama.GenerateRequest:
+    alias = entry.alias
+    if alias is not None and not request.raw:
+        request.system = request.system or alias.system
+    return _with_parameters(entry, request)
+
+
+def _with_parameters(entry: Entry, request: Any) -> Any:
+    """What the client asks for wins over the alias's parameters (ollama-api 2.10)."""
+    if entry.alias is not None and entry.alias.parameters:
+        request.options = {**entry.alias.parameters, **(request.options or {})}
+    return request
+
+
+async def _only_unload(
+    bridge: Bridge, exchange: Exchange, entry: Entry, request: Request, nothing: bool, form: lines.Form
+) -> bool:
+    if not nothing or request.keep_alive != 0:
+        return False
+    bridge.touch(entry, 0)
+    await exchange.answer(lines.idle(form, request.model, bridge.stamp, "unload"))
+    return True
+
+
+async def _only_load(
+    bridge: Bridge, exchange: Exchange, entry: Entry, request: Request, nothing: bool, form: lines.Form
+) -> bool:
+    if not nothing:
+        return False
+    bridge.touch(entry, request.keep_alive)
+    await exchange.answer(lines.idle(form, request.model, bridge.stamp, "load"))
+    return True
+
+
+async def _answer(
+    bridge: Bridge,
+    exchange: Exchange,
+    entry: Entry,
+    request: Request,
+    watch: Stopwatch,
+    path: str,
+    body: dict[str, Any],
+    form: lines.Form,
+    names: dict[str, str],
+    said: int,
+) -> None:
+    """Send it up, and what comes back down."""
+    provider = entry.target.provider
+    exchange.log |= {"model": request.model, "provider": provider.name}
+    streamed = request.stream is not False
+    writer = (lines.Lines if streamed else lines.Whole)(form, request.model, bridge.stamp)
+    reply = Reply(
+        writer,
+        watch,
+        provider=provider.name,
+        prompt_characters=said,
+        show_thinking=request.think is not False,
+        names=names,
+        top_logprobs=request.top_logprobs,
+        seed=f"{watch.begun}{request.model}",
+    )
+    async with exchange.until_hang_up():
+        upstream = await bridge.upstream(provider)
+        watch.sent()
+        stops = body.get("stop") or ()
+        try:
+            opened = await upstream.open(path, body, model=request.model)
+        except UpstreamFailed as error:
+            exchange.log["upstream"] = error.upstream_status
+            if error.upstream_status == 401:
+                await bridge.forget(provider)
+            raise
+        exchange.log["upstream"] = 200
+        reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
+        bridge.touch(entry, request.keep_alive)
+        try:
+            if streamed:
+                await pump.stream(opened, reply, exchange)
+            else:
+                await exchange.answer(await pump.collect(opened, reply))
+        finally:
+            _note(exchange, reply, watch)
+
+
+def _note(exchange: Exchange, reply: Reply, watch: Stopwatch) -> None:
+    exchange.log["tokens"] = reply.counts()
+    exchange.log["first"] = watch.until_first()
+    if reply.estimated:
+        exchange.log["estimated"] = True
+    if reply.failure:
+        exchange.log["error"] = reply.failure.message

@@ -1,0 +1,58 @@
+"""/, /api/version, /api/tags, /api/ps, /api/show: answered from memory, never from an upstream."""
+
+from ollama_bridge.catalog import invalid_name
+from ollama_bridge.errors import BadRequest, ModelNotFound
+from ollama_bridge.server.bridge import Bridge
+from ollama_bridge.server.exchange import TEXT, Exchange
+from ollama_bridge.translate import models
+from ollama_bridge.wire import ollama
+
+OLLAMA_VERSION = "0.32.15"
+"""The Ollama release this API follows. Plain digits: Codex, Copilot and Open WebUI compare it."""
+
+PATIENCE = 0.7
+"""Seconds a listing waits for a provider never heard from: some clients give up after one."""
+
+PATIENCE_AT_START = 3.0
+"""The same while there is nothing to list at all: an empty list would be believed."""
+
+
+async def root(bridge: Bridge, exchange: Exchange) -> None:
+    """GET|HEAD /: the heartbeat."""
+    await exchange.answer(b"Ollama is running", kind=TEXT)
+
+
+async def version(bridge: Bridge, exchange: Exchange) -> None:
+    """GET|HEAD /api/version."""
+    await exchange.answer(f'{{"version":"{OLLAMA_VERSION}"}}'.encode())
+
+
+async def tags(bridge: Bridge, exchange: Exchange) -> None:
+    """GET|HEAD /api/tags."""
+    known = any(models is not None for models in bridge.listing().lists.values())
+    await bridge.first_lists(PATIENCE if known else PATIENCE_AT_START)
+    await exchange.answer(models.tags(bridge.catalog.entries, bridge.clock()))
+
+
+async def ps(bridge: Bridge, exchange: Exchange) -> None:
+    """GET /api/ps: models used lately, for as long as their `keep_alive` said."""
+    await exchange.answer(models.ps(bridge.running()))
+
+
+async def show(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /api/show."""
+    request = ollama.decode(await exchange.body(), ollama.ShowRequest)
+    name = (request.model or request.name).strip()
+    if not name:
+        raise BadRequest("model is required")
+    if invalid_name(name):
+        raise BadRequest("invalid model name")
+    try:
+        entry = await bridge.resolve(name)
+    except ModelNotFound as error:
+        tagged = name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+        raise ModelNotFound(f"model '{tagged}' not found") from error
+    agent = exchange.header(b"user-agent")
+    await exchange.answer(
+        models.show(entry, requested=name, verbose=request.verbose, user_agent=agent)
+    )

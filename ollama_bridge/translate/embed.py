@@ -1,0 +1,263 @@
+"""`/api/embed` and `/api/embeddings`: inputs to an upstream request, its reply to Ollama's answer.
+
+Strategy: nearly every service sends unit vectors as plain lists of numbers. Those are decoded once,
+to prove that they are numbers of length one, and then leave as the very bytes that came: writing
+100,000 floats costs more than everything else together. All other forms (base64, one vector per
+token, odd field types) are read a second time, field by field.
+"""
+
+import array
+import base64
+import math
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ollama_bridge.errors import BadRequest, UpstreamFailed
+from ollama_bridge.translate import failures
+
+Json = Any
+
+NEAR_ENOUGH = 1e-6
+"""A length this close to one counts as one; Ollama's own float32 arithmetic is off by 5e-7."""
+
+LARGEST = 1e9
+"""No embedding holds a larger number: bytes that read so are not float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One embedding, and its JSON text if that came from the upstream ready to send."""
+
+    numbers: Sequence[float]
+    text: bytes | memoryview = b""
+
+
+def inputs(value: Json) -> list[str]:
+    """The texts to embed; none means that the client only wants the model loaded."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise BadRequest("invalid input type")
+
+
+def to_openai(model: str, inputs: list[str], dimensions: int) -> dict[str, Json]:
+    """The upstream's request; `float` is asked for because clients of the SDK default to base64."""
+    body: dict[str, Json] = {"model": model, "input": inputs, "encoding_format": "float"}
+    if dimensions > 0:  # only if the client asked: most models refuse the field (quirk I4)
+        body["dimensions"] = dimensions
+    return body
+
+
+def batches(inputs: list[str], size: int) -> list[list[str]]:
+    """The inputs in order, no more than `size` in each request."""
+    size = max(1, size)
+    return [inputs[start : start + size] for start in range(0, len(inputs), size)]
+
+
+def vectors(body: bytes, provider: str = "the upstream") -> tuple[list[Vector], int | None]:
+    """The reply's vectors in the order of the inputs, and its prompt tokens if it tells."""
+    try:
+        reply = _typed.decode(body)
+    except msgspec.ValidationError:
+        return _tolerant(body, provider)
+    except _NOT_JSON as error:
+        raise _unusable(f"not JSON ({error})", provider) from error
+    if reply.error or not all(item.embedding for item in reply.data):
+        return _tolerant(body, provider)
+    numbers = [item.embedding for item in reply.data]
+    found = list(map(Vector, numbers, _texts(body, numbers)))
+    return _ordered([item.index for item in reply.data], found), _usage(reply.usage)
+
+
+def unit(vector: Vector, dimensions: int = 0) -> Vector:
+    """The vector, cut to `dimensions` if that is shorter, with length one; zeros stay zeros."""
+    if 0 < dimensions < len(vector.numbers):
+        vector = Vector(vector.numbers[:dimensions])
+    length = _length(vector.numbers)
+    if abs(length - 1.0) <= NEAR_ENOUGH or length == 0.0:
+        return vector
+    return Vector([number / length for number in vector.numbers])
+
+
+def to_ollama(
+    model: str, vectors: Sequence[Vector], total_ns: int, load_ns: int, prompt_tokens: int
+) -> bytes:
+    """The answer of `/api/embed`; without vectors it is the one that says the model is loaded."""
+    head = b'{"model":%b,"embeddings":[' % _encode(model)
+    if not vectors:
+        return head + b"]}"
+    tail = b'],"total_duration":%d,"load_duration":%d,"prompt_eval_count":%d}' % (
+        max(1, total_ns),  # clients index the counters unguarded, and Ollama leaves out zeros
+        max(1, load_ns),
+        max(1, prompt_tokens),
+    )
+    rows = [part for vector in vectors for part in (b",", _text(vector))]
+    return b"".join([head, *rows[1:], tail])  # one copy of a megabyte, not three
+
+
+def to_ollama_legacy(vector: Vector | None) -> bytes:
+    """The answer of `/api/embeddings`, length as the upstream gave it; None for an empty prompt."""
+    if vector is None:
+        return b'{"embedding":[]}'
+    _length(vector.numbers)  # JSON has no way to write what is not finite
+    return b"".join((b'{"embedding":', _text(vector), b"}"))
+
+
+class _Item(Struct, gc=False):
+    embedding: list[float]
+    index: Json = None
+
+
+class _Reply(Struct, gc=False):
+    data: list[_Item]
+    usage: Json = None
+    error: Json = None
+
+
+_typed = msgspec.json.Decoder(_Reply)
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_encode = msgspec.json.Encoder().encode
+_LIST = re.compile(rb'"embedding"\s*:\s*\[')
+_SPACE = (b" ", b"\n", b"\r", b"\t")
+_NO_NUMBER = (b'"', b"[", b"{", b"l", b"u")
+"""Whatever is no number in a list has one of these: text, lists, objects, null, true, false."""
+
+
+def _texts(body: bytes, lists: Sequence[Sequence[float]]) -> list[bytes | memoryview]:
+    """Each list's JSON text, cut out of the reply; empty if they cannot be told apart for sure."""
+    view = memoryview(body)
+    texts: list[bytes | memoryview] = []
+    end = 0
+    for numbers in lists:
+        key = _LIST.search(body, end)
+        end = body.find(b"]", key.end()) + 1 if key else 0
+        if key is None or not _is_text_of(body, key.end(), end - 1, numbers):
+            return [b""] * len(lists)
+        text = view[key.end() - 1 : end]
+        spaced = _holds(_SPACE, body, key.end(), end)
+        texts.append(bytes(text).translate(None, b"".join(_SPACE)) if spaced else text)
+    return texts
+
+
+def _is_text_of(body: bytes, start: int, end: int, numbers: Sequence[float]) -> bool:
+    """Whether the decoder read its numbers there: nothing else is, and both ends are the same."""
+    if _holds(_NO_NUMBER, body, start, end):
+        return False
+    comma, last_comma = body.find(b",", start, end), body.rfind(b",", start, end)
+    first = body[start : comma if comma > 0 else end]
+    last = body[max(last_comma + 1, start) : end]
+    return bool(first) and float(first) == numbers[0] and float(last) == numbers[-1]
+
+
+def _holds(marks: Sequence[bytes], body: bytes, start: int, end: int) -> bool:
+    return any(body.find(mark, start, end) >= 0 for mark in marks)
+
+
+def _tolerant(body: bytes, provider: str) -> tuple[list[Vector], int | None]:
+    """The same for a reply of any other form."""
+    try:
+        reply = msgspec.json.decode(body)
+    except _NOT_JSON as error:
+        raise _unusable(f"not JSON ({error})", provider) from error
+    if isinstance(reply, dict) and reply.get("error"):
+        raise failures.in_stream(reply["error"], provider)
+    items = reply.get("data") if isinstance(reply, dict) else reply
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise _unusable(f"it has no list of embeddings ({failures.sentence(reply)})", provider)
+    try:
+        found = [Vector(_numbers(item.get("embedding"))) for item in items]
+    except ValueError as error:
+        raise _unusable(str(error), provider) from error
+    usage = reply.get("usage") if isinstance(reply, dict) else None
+    return _ordered([item.get("index") for item in items], found), _usage(usage)
+
+
+def _ordered(places: Sequence[Json], found: list[Vector]) -> list[Vector]:
+    """The vectors by their `index`; as they came unless the indexes are 0, 1, 2 … in some order."""
+    if sorted(place for place in places if _is_whole(place)) != list(range(len(found))):
+        return found
+    ordered = sorted(zip(places, found, strict=True), key=lambda pair: pair[0])
+    return [vector for _, vector in ordered]
+
+
+def _usage(usage: Json) -> int | None:
+    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    if isinstance(tokens, str) and tokens.isdecimal():
+        return int(tokens)
+    return tokens if _is_whole(tokens) else None
+
+
+def _is_whole(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _numbers(value: Json) -> Sequence[float]:
+    """One embedding in any of the forms in use; raises ValueError."""
+    if isinstance(value, str) and value:
+        return _decoded(value)
+    if isinstance(value, list) and value:
+        return _mean(value) if isinstance(value[0], list) else _floats(value)
+    raise ValueError("an embedding is empty or missing")
+
+
+def _floats(values: Json) -> list[float]:
+    try:
+        return msgspec.convert(values, list[float])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"an embedding does not consist of numbers ({error})") from error
+
+
+def _mean(rows: list[Json]) -> list[float]:
+    """One vector for a text that came as one vector per token (llama-cpp-python does that)."""
+    lists = [_floats(row) for row in rows]
+    if not lists[0] or any(len(row) != len(lists[0]) for row in lists):
+        raise ValueError("an embedding's rows are empty or differ in length")
+    return [sum(column) / len(lists) for column in zip(*lists, strict=True)]
+
+
+def _decoded(text: str) -> Sequence[float]:
+    """Numbers from base64: little-endian float32, or signed bytes, which Perplexity sends.
+
+    Nothing in a reply tells which; but small negative bytes, read as float32, are huge numbers.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError("an embedding is neither a list of numbers nor base64") from error
+    floats = array.array("f", data[: len(data) // 4 * 4])
+    if sys.byteorder == "big":
+        floats.byteswap()
+    if len(data) % 4 or _has_huge(floats):
+        return array.array("b", data).tolist()
+    return floats.tolist()
+
+
+def _has_huge(numbers: Sequence[float]) -> bool:
+    """Whether one is finite but out of all reason; infinity and NaN are another kind of mistake."""
+    if math.hypot(*numbers) < LARGEST:
+        return False
+    return any(LARGEST < abs(number) < math.inf for number in numbers)
+
+
+def _length(numbers: Sequence[float]) -> float:
+    length = math.hypot(*numbers)
+    if not math.isfinite(length):
+        raise _unusable("an embedding holds a value that is not a finite number", "the upstream")
+    return length
+
+
+def _text(vector: Vector) -> bytes | memoryview:
+    return vector.text or _encode(vector.numbers)
+
+
+def _unusable(reason: str, provider: str) -> UpstreamFailed:
+    return UpstreamFailed(f"{provider} sent an embeddings reply that cannot be used: {reason}")

@@ -1,0 +1,354 @@
+"""What an upstream's reply says, whatever server it came from: the heart of the bridge.
+
+Strategy: bytes in, bytes out; no I/O and no clock but the ones it is given. An upstream's stream
+goes through `feed` and `close`, a whole completion through `whole`; what is said goes to a writer
+(`lines.Lines` or `lines.Whole`), which knows how Ollama says it.
+An event is read in this order, each as one early return or one call:
+[DONE], error, usage, no choices, thinking, text, tool calls, finish reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ollama_bridge.errors import UpstreamBroke
+from ollama_bridge.translate import failures, lines, tools
+from ollama_bridge.translate.stats import FAILED, Stats, Stopwatch, done_reason, estimate
+from ollama_bridge.translate.stops import StopCutter
+from ollama_bridge.translate.thinking import TagSplitter
+from ollama_bridge.wire import openai
+from ollama_bridge.wire.sse import EventCutter
+
+LONGEST_LINE = 8192
+"""Most characters of text in one line: some clients refuse lines over 128 KiB (clients.md 1.4)."""
+
+Logprobs = lines.Logprobs
+
+
+class Writer(Protocol):
+    """Says in one of Ollama's dialects what the upstream said."""
+
+    def text(self, text: str, logprobs: Logprobs | None = None) -> bytes: ...
+    def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes: ...
+    def tool_calls(self, calls: Sequence[tools.Call]) -> bytes: ...
+    def done(self, reason: str, stats: Stats, logprobs: Logprobs | None = None) -> bytes: ...
+
+
+class Reply:
+    """One reply of one upstream, on its way to one client."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        watch: Stopwatch,
+        *,
+        provider: str = "the upstream",
+        prompt_characters: int = 0,
+        show_thinking: bool = True,
+        names: Mapping[str, str] | None = None,
+        top_logprobs: int = 0,
+        seed: str = "",
+    ) -> None:
+        self.over = False
+        """Nothing more is worth reading."""
+        self.failure: UpstreamBroke | None = None
+        self.estimated = False
+        """The counters are ours: the upstream told none."""
+        self._writer = writer
+        self._watch = watch
+        self._provider = provider
+        self._prompt_characters = prompt_characters
+        self._show_thinking = show_thinking
+        self._names = names or {}
+        self._top_logprobs = top_logprobs
+        self._seed = seed
+        self._sse = EventCutter()
+        self._tags = TagSplitter()
+        self._calls = tools.Gatherer()
+        self._usage: openai.Usage | None = None
+        self._timings: openai.Timings | None = None
+        self._finish: str | None = None
+        self._ended = False
+        self._logprobs: Logprobs | None = None
+        self._characters = 0
+        self._said = False
+        self._stops: StopCutter | None = None
+
+    def stop_at(self, stops: Sequence[str]) -> None:
+        """Stop strings to enforce here, because the upstream was not told of them."""
+        self._stops = StopCutter(stops) if stops else None
+
+    @property
+    def finished(self) -> bool:
+        """The upstream said that its answer is complete; only counters may still come."""
+        return self._finish is not None or self._ended
+
+    def counts(self) -> tuple[int, int]:
+        """Tokens in and out, for the log."""
+        usage = self._usage or openai.Usage()
+        return usage.prompt_tokens or 0, usage.completion_tokens or 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole lines for what was read: one write a read, b"" while there is nothing to say."""
+        if self.over:
+            return b""
+        said = []
+        try:
+            for payload in self._sse.feed(data):
+                said.append(self._payload(payload))
+                if self.over:
+                    break
+        except UpstreamBroke as error:
+            said.append(self._fail(error))
+        return b"".join(said)
+
+    def whole(self, body: bytes) -> bytes:
+        """A reply that came in one piece: everything up to the last line's inputs."""
+        try:
+            return self._event(self._read(body.strip()), whole=True)
+        except UpstreamBroke as error:
+            return self._fail(error)
+
+    def close(self) -> bytes:
+        """Gathered tool calls and the last line, or an error when the upstream stopped too early."""
+        if self.failure:
+            return b""
+        try:
+            said = [self._payload(payload) for payload in self._sse.close() if not self.over]
+            said.append(self._last())
+        except UpstreamBroke as error:
+            return self._fail(error)
+        self.over = True
+        return b"".join(said)
+
+    def fail(self, error: UpstreamBroke) -> bytes:
+        """One error line, then silence; a reply that is already complete just ends."""
+        if self.failure:
+            return b""
+        return self.close() if self.finished else self._fail(error)
+
+    def _fail(self, error: UpstreamBroke) -> bytes:
+        self.failure = error
+        self.over = True
+        return lines.error(error.message)
+
+    def _payload(self, payload: bytes) -> bytes:
+        if payload == b"[DONE]":
+            self._ended = self.over = True
+            return b""
+        return self._event(self._read(payload))
+
+    def _read(self, payload: bytes) -> openai.Chunk:
+        try:
+            return openai.chunk(payload)
+        except (ValueError, RecursionError) as error:
+            said = failures.sentence(payload[:400].decode(errors="replace"))
+            raise UpstreamBroke(f"{self._provider} sent something that is not JSON: {said}") from error
+
+    def _event(self, chunk: openai.Chunk, *, whole: bool = False) -> bytes:
+        if chunk.error or chunk.object == "error" or chunk.type == "error":
+            raise failures.in_stream(chunk.error or "the upstream reported an error", self._provider)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.timings is not None:
+            self._timings = chunk.timings
+        if not chunk.choices:
+            if whole:
+                raise UpstreamBroke(f"{self._provider} sent a reply without an answer in it")
+            return b""
+        choice = chunk.choices[0]
+        if choice.error:
+            raise failures.in_stream(choice.error, self._provider)
+        if choice.index and not whole:
+            return b""  # Ollama has one answer; others of several are not for it
+        said = self._answer(choice)
+        if choice.finish_reason is not None and self._finish is None:
+            self._finish = choice.finish_reason
+        elif whole:
+            self._finish = ""
+        return said
+
+    def _answer(self, choice: openai.Choice) -> bytes:
+        delta = choice.delta
+        if choice.logprobs:
+            self._note_logprobs(choice.logprobs)
+        if delta is None:
+            if choice.text is not None:
+                return self._text(choice.text) if choice.text else b""
+            delta = choice.message
+            if delta is None or self._said:
+                return b""
+            if delta.tool_calls:
+                self._calls.whole(delta.tool_calls)
+                delta.tool_calls = None
+        return self._delta(delta)
+
+    def _delta(self, delta: openai.Delta) -> bytes:
+        said = b""
+        thought = delta.reasoning_content or delta.reasoning or delta.thinking
+        if thought is None and delta.reasoning_details:
+            thought = _details(delta.reasoning_details)
+        if thought:
+            self._tags.passing = True  # a server that knows thinking leaves no tags in its text
+            said = self._thinking(thought)
+        content = delta.content
+        if content:
+            if type(content) is list:
+                said += self._parts(content)
+            else:
+                said += self._text(content)  # type: ignore[arg-type]
+        elif delta.refusal:
+            said += self._text(delta.refusal)
+        if delta.tool_calls:
+            self._gather(delta.tool_calls)
+        elif delta.function_call:
+            self._gather([openai.ToolCall(index=0, function=delta.function_call)])
+        return said
+
+    def _parts(self, parts: Sequence[Any]) -> bytes:
+        """Mistral's content is a list of text and thinking parts (quirk D4)."""
+        said = []
+        for part in parts:
+            if not isinstance(part, dict):
+                continue
+            if part.get("type") == "thinking":
+                inner = part.get("thinking")
+                thought = inner if isinstance(inner, str) else _joined(inner)
+                if thought:
+                    said.append(self._thinking(thought))
+            elif isinstance(text := part.get("text"), str) and text:
+                said.append(self._text(text))
+        return b"".join(said)
+
+    def _text(self, text: str) -> bytes:
+        if self._tags.passing:
+            return self._say(text)
+        thought, text = self._tags.feed(text)
+        return (self._thinking(thought) if thought else b"") + (self._say(text) if text else b"")
+
+    def _say(self, text: str) -> bytes:
+        if not self._watch.first:
+            self._watch.token()
+        self._said = True
+        self._characters += len(text)
+        if self._stops is not None:
+            text = self._stops.feed(text)
+            if self._stops.stopped:
+                self._finish, self.over = "stop", True
+        return self._write(text) if text else b""
+
+    def _write(self, text: str) -> bytes:
+        if len(text) > LONGEST_LINE:
+            return self._long(self._writer.text, text)
+        return self._writer.text(text, self._take_logprobs() if self._logprobs else None)
+
+    def _thinking(self, text: str) -> bytes:
+        if not self._watch.first:
+            self._watch.token()
+        self._said = True
+        self._characters += len(text)
+        if not self._show_thinking:
+            return b""
+        if len(text) > LONGEST_LINE:
+            return self._long(self._writer.thinking, text)
+        return self._writer.thinking(text, self._take_logprobs())
+
+    def _long(self, write: Any, text: str) -> bytes:
+        pieces = [text[at : at + LONGEST_LINE] for at in range(0, len(text), LONGEST_LINE)]
+        return b"".join([write(piece, self._take_logprobs()) for piece in pieces])
+
+    def _gather(self, calls: Sequence[openai.ToolCall]) -> None:
+        if not self._watch.first:
+            self._watch.token()
+        self._said = True
+        try:
+            self._calls.feed(calls)
+        except ValueError as error:
+            raise UpstreamBroke(f"{self._provider}: {error}") from error
+
+    def _last(self) -> bytes:
+        if not self.finished:
+            raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
+        if reason := FAILED.get(self._finish or ""):
+            raise UpstreamBroke(f"{self._provider}: {reason} (finish reason {self._finish})")
+        if self._finish == "content_filter" and not self._said:
+            raise UpstreamBroke(f"{self._provider} withheld the answer: its content filter objected")
+        said = b""
+        thought, text = self._tags.close()
+        if thought:
+            said += self._thinking(thought)
+        if text:
+            said += self._say(text)
+        if self._stops is not None and (rest := self._stops.close()):
+            said += self._write(rest)
+        if self._calls:
+            said += self._writer.tool_calls(self._complete_calls())
+        return said + self._writer.done(
+            done_reason(self._finish), self._stats(), self._take_logprobs()
+        )
+
+    def _complete_calls(self) -> list[tools.Call]:
+        try:
+            return self._calls.close(self._names, self._seed)
+        except tools.CutOff as error:
+            cause = "the token limit cut it off" if done_reason(self._finish) == "length" else (
+                "its arguments are not JSON"
+            )
+            raise UpstreamBroke(
+                f"{self._provider}: the call of tool {error} is unusable: {cause}"
+            ) from error
+
+    def _stats(self) -> Stats:
+        usage = self._usage or openai.Usage()
+        prompt, answer = usage.prompt_tokens, usage.completion_tokens
+        self.estimated = prompt is None or answer is None
+        if prompt is None:
+            prompt = estimate(self._prompt_characters)
+        if answer is None:
+            answer = estimate(self._characters)
+        return self._watch.stats(prompt, answer, self._timings)
+
+    def _note_logprobs(self, logprobs: Mapping[str, Any]) -> None:
+        found = _logprobs(logprobs, self._top_logprobs)
+        if found:
+            self._logprobs = (self._logprobs or []) + found
+
+    def _take_logprobs(self) -> Logprobs | None:
+        taken, self._logprobs = self._logprobs, None
+        return taken
+
+
+def _details(details: Sequence[Any]) -> str:
+    """Readable text of OpenRouter's `reasoning_details`; encrypted ones have none (quirk D3)."""
+    found = [item.get("text") or item.get("summary") for item in details if isinstance(item, dict)]
+    return "".join([text for text in found if isinstance(text, str)])
+
+
+def _joined(parts: Any) -> str:
+    if not isinstance(parts, list):
+        return ""
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join([text for text in texts if isinstance(text, str)])
+
+
+def _logprobs(logprobs: Mapping[str, Any], top: int) -> Logprobs:
+    """OpenAI's log probabilities in Ollama's form, from the chat shape or the text completion one."""
+    content = logprobs.get("content")
+    if isinstance(content, list):
+        return [_token(item, top) for item in content if isinstance(item, dict)]
+    tokens, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
+    if not isinstance(tokens, list) or not isinstance(values, list):
+        return []
+    pairs = zip(tokens, values, strict=False)
+    return [_token({"token": token, "logprob": value}, 0) for token, value in pairs]
+
+
+def _token(item: Mapping[str, Any], top: int) -> dict[str, Any]:
+    token = str(item.get("token") or "")
+    value = item.get("logprob")
+    entry: dict[str, Any] = {"token": token, "logprob": float(value or 0.0)}
+    if token_bytes := item.get("bytes"):
+        entry["bytes"] = token_bytes
+    others = item.get("top_logprobs")
+    if top and isinstance(others, list):
+        entry["top_logprobs"] = [_token(other, 0) for other in others[:top] if isinstance(other, dict)]
+    return entry

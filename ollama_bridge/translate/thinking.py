@@ -1,0 +1,77 @@
+"""`think` as reasoning effort, and `<think>` tags inside ordinary text as thinking.
+
+Strategy: a tag counts only at the very start of an answer (after white space). Text that could
+still become a tag is held back, so the tags may be cut anywhere between two chunks.
+"""
+
+from collections.abc import Mapping
+
+OPEN, CLOSE = "<think>", "</think>"
+
+def effort(think: bool | str | None, efforts: Mapping[str, str]) -> str | None:
+    """The word to send for `think`, by the provider's table; None sends nothing."""
+    if think is None:
+        return None
+    word = think if isinstance(think, str) else ("on" if think else "off")
+    return efforts.get(word)
+
+
+class TagSplitter:
+    """Text pieces in, (thinking, text) pieces out."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._read = self._start
+        self.passing = False
+        """True once no tag can come any more: pieces may bypass the splitter."""
+
+    def feed(self, piece: str) -> tuple[str, str]:
+        """The thinking and the text that this piece completes."""
+        self._held += piece
+        return self._read()
+
+    def close(self) -> tuple[str, str]:
+        """What was held back when the answer ended."""
+        rest, self._held = self._held, ""
+        thinking = self._read in (self._thinking, self._thinking_start)
+        return (rest, "") if thinking else ("", rest)
+
+    def _start(self) -> tuple[str, str]:
+        text = self._held.lstrip()
+        if OPEN.startswith(text):
+            return "", ""
+        if not text.startswith(OPEN):
+            return "", self._pass(self._held)
+        self._held = text[len(OPEN) :]
+        self._read = self._thinking_start
+        return self._read()
+
+    def _thinking_start(self) -> tuple[str, str]:
+        self._held = self._held.lstrip()
+        if not self._held:
+            return "", ""
+        self._read = self._thinking
+        return self._read()
+
+    def _thinking(self) -> tuple[str, str]:
+        thought, tag, rest = self._held.partition(CLOSE)
+        if tag:
+            self._held, self._read = rest, self._text_start
+            return thought.rstrip(), self._read()[1]
+        keep = _possible_tag(self._held)
+        cut = len(self._held[: len(self._held) - keep].rstrip())
+        thought, self._held = self._held[:cut], self._held[cut:]
+        return thought, ""
+
+    def _text_start(self) -> tuple[str, str]:
+        text = self._held.lstrip()
+        return "", self._pass(text) if text else ""
+
+    def _pass(self, text: str) -> str:
+        self._held, self.passing = "", True
+        return text
+
+
+def _possible_tag(text: str) -> int:
+    """Length of the longest end of `text` that could begin the closing tag."""
+    return next((n for n in range(len(CLOSE) - 1, 0, -1) if text.endswith(CLOSE[:n])), 0)

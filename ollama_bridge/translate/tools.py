@@ -1,0 +1,224 @@
+"""Tool definitions on the way up; tool calls, whole or in pieces, on the way down.
+
+Strategy: pieces are gathered until the answer ends, because upstreams disagree on when a call is
+complete (upstream-quirks C1 to C11), and Ollama never splits one. Ids are nine letters or digits:
+the one form every upstream accepts (C12).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ollama_bridge.wire import openai
+
+Arguments = dict[str, Any]
+
+_ID = re.compile(r"[A-Za-z0-9]{9}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+LIMIT = 16 * 1024 * 1024
+"""Most characters the gathered arguments of one answer may hold."""
+
+
+class Call(NamedTuple):
+    """One complete tool call."""
+
+    id: str
+    name: str
+    arguments: Arguments
+
+
+class CutOff(ValueError):
+    """The arguments of a call end in the middle; the message is the tool's name."""
+
+
+def short_id(*parts: object) -> str:
+    """Nine letters or digits that depend on nothing but `parts`."""
+    number = int.from_bytes(hashlib.sha256("\0".join(map(str, parts)).encode()).digest()[:8], "big")
+    return "".join(_ALPHABET[(number // 62**place) % 62] for place in range(9))
+
+
+def suits_every_upstream(call_id: str) -> bool:
+    """Whether an id can be sent as it is."""
+    return _ID.fullmatch(call_id) is not None
+
+
+def sent_name(name: str) -> str:
+    """A function name every upstream accepts: `[A-Za-z0-9_-]{1,64}`, with a hash where it had to change."""
+    if _NAME.fullmatch(name):
+        return name
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:54]}_{short_id(name)}"
+
+
+def to_openai(tools: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Tool definitions as sent, and the client's names by the names sent where they differ."""
+    sent, names = [], {}
+    for tool in tools:
+        function = dict(tool.get("function") or {})
+        name = str(function.get("name") or "")
+        function["name"] = sent_name(name)
+        if function["name"] != name:
+            names[function["name"]] = name
+        parameters = function.get("parameters")
+        function["parameters"] = _object_schema(parameters if isinstance(parameters, dict) else {})
+        if not function.get("description"):
+            function.pop("description", None)
+        sent.append({"type": "function", "function": function})
+    return sent, names
+
+
+def _object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Go clients send null for lists they left out; an object schema needs its two keys."""
+    kept = {key: value for key, value in schema.items() if value is not None}
+    return {"type": "object", "properties": {}} | kept
+
+
+class Gatherer:
+    """Streamed pieces in, complete calls out."""
+
+    def __init__(self) -> None:
+        self._open: list[_Pieces] = []
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def feed(self, pieces: Iterable[openai.ToolCall]) -> None:
+        """Add the pieces of one chunk."""
+        for piece in pieces:
+            function = piece.function or openai.Function()
+            call = self._call(piece, function)
+            call.id = call.id or piece.id or ""
+            call.name = call.name or function.name or ""
+            self._size += call.add(function.arguments)
+            if self._size > LIMIT:
+                raise ValueError("the upstream sent tool arguments without end")
+
+    def whole(self, calls: Iterable[openai.ToolCall]) -> None:
+        """Add complete calls, which are never pieces of each other."""
+        for call in calls:
+            function = call.function or openai.Function()
+            pieces = _Pieces(call.index)
+            pieces.id, pieces.name = call.id or "", function.name or ""
+            pieces.add(function.arguments)
+            self._open.append(pieces)
+
+    def close(self, names: Mapping[str, str], seed: str) -> list[Call]:
+        """All calls in order, by the client's names; raises CutOff for one that is not complete."""
+        calls: list[Call] = []
+        for pieces in self._open:
+            name = names.get(pieces.name, pieces.name)
+            for place, arguments in enumerate(_objects(pieces)):
+                known = pieces.id if place == 0 else ""
+                calls.append(Call(known or short_id(seed, len(calls), name), name, arguments))
+        return calls
+
+    def _call(self, piece: openai.ToolCall, function: openai.Function) -> "_Pieces":
+        known = self._known(piece, function)
+        if known is None:
+            known = _Pieces(piece.index)
+            self._open.append(known)
+        return known
+
+    def _known(self, piece: openai.ToolCall, function: openai.Function) -> "_Pieces | None":
+        """The call a piece belongs to: by its id, else by its index, else the last one."""
+        same = [call for call in self._open if call.piece_index == piece.index]
+        if piece.id:
+            by_id = [call for call in self._open if call.id == piece.id]
+            unnamed = same if piece.index is not None and same and not same[-1].id else []
+            return next(iter([*by_id, *unnamed][-1:]), None)
+        if piece.index is None and function.name and self._open and self._open[-1].name:
+            return None  # neither index nor id, but a name: a call of its own
+        return next(iter(same[-1:] or (self._open[-1:] if piece.index is None else [])), None)
+
+
+class _Pieces:
+    """One call while it is being gathered."""
+
+    def __init__(self, piece_index: int | None) -> None:
+        self.piece_index = piece_index
+        self.id = ""
+        self.name = ""
+        self.parts: list[str] = []
+        self.whole: Arguments | None = None
+
+    def add(self, arguments: str | Arguments | None) -> int:
+        if isinstance(arguments, dict):
+            self.whole = {**(self.whole or {}), **arguments}
+            return 0
+        if not arguments:
+            return 0
+        self.parts.append(arguments)
+        return len(arguments)
+
+    def text(self) -> str:
+        """The arguments as one text; cumulative pieces (C8) count once."""
+        if len(self.parts) > 1 and self._cumulative():
+            return self.parts[-1]
+        return "".join(self.parts)
+
+    def _cumulative(self) -> bool:
+        first = self.parts[0]
+        return (
+            first.lstrip().startswith("{")
+            and len(first) > 1
+            and all(later.startswith(before) for before, later in zip(self.parts, self.parts[1:], strict=False))
+        )
+
+
+def _objects(pieces: _Pieces) -> list[Arguments]:
+    """The argument objects of a call: nearly always one (C7: some gateways join several)."""
+    if pieces.whole is not None and not pieces.parts:
+        return [pieces.whole]
+    text = pieces.text().strip()
+    if text in ("", "null", "{}"):
+        return [{}]
+    found = _split(text)
+    if found is None:
+        found = _split(_repaired(text))
+    if found is None:
+        raise CutOff(pieces.name or "without a name")
+    fuller = [arguments for arguments in found if arguments]
+    return fuller or [{}]
+
+
+def _split(text: str) -> list[Arguments] | None:
+    """Every JSON object in a row of them; None when something else stands there."""
+    decoder = json.JSONDecoder(strict=False)
+    found: list[Arguments] = []
+    at = 0
+    try:
+        while at < len(text):
+            value, at = decoder.raw_decode(text, at)
+            if isinstance(value, str):  # the object was encoded twice
+                value = json.loads(value, strict=False)
+            if not isinstance(value, dict):
+                return None
+            found.append(value)
+            while at < len(text) and text[at] in " \t\r\n,":
+                at += 1
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+_TRAILING_COMMA = re.compile(r",\s*([}\]])")
+
+
+def _repaired(text: str) -> str:
+    """What weak models get wrong most (C10): a fence, single quotes, trailing commas, Python words."""
+    text = re.sub(r"^```(?:json)?\s*|\s*```$", "", text)
+    if '"' not in text:
+        text = text.replace("'", '"')
+    words = {"None": "null", "True": "true", "False": "false"}
+    text = re.sub(r"(?<=[:\[,\s])(None|True|False)(?=\s*[,}\]])", lambda word: words[word[1]], text)
+    return _TRAILING_COMMA.sub(r"\1", text)
+
+
+def text_of(arguments: Arguments) -> str:
+    """Arguments as the JSON text OpenAI wants."""
+    return msgspec.json.encode(arguments).decode()

@@ -1,0 +1,58 @@
+"""Base64 as Go reads it, and where Go says that it goes wrong."""
+
+import binascii
+import re
+
+from ollama_bridge.errors import BadRequest
+
+_PREFIX = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/\r\n]")
+_CONTENT = re.compile(r"[^\r\n]")
+
+
+def standard(text: str) -> str:
+    """The text without `data:` prefix and line ends; raises BadRequest with Go's text.
+
+    Ollama takes no prefix. We do, because clients written for OpenAI send one.
+    """
+    prefix = _PREFIX.match(text)
+    plain = text[prefix.end() :] if prefix else text
+    if "\n" in plain or "\r" in plain:
+        plain = plain.replace("\n", "").replace("\r", "")
+    if not _is_base64(plain):
+        raise BadRequest(f"illegal base64 data at input byte {_wrong_byte(text)}")
+    return plain
+
+
+def _is_base64(text: str) -> bool:
+    if len(text) % 4 or text.endswith("==="):  # strict mode lets superfluous padding pass
+        return False
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _wrong_byte(text: str) -> int:
+    """Go's number for text that is not base64: it counts bytes of UTF-8, from zero."""
+    foreign = _FOREIGN.search(text)
+    end = foreign.start() if foreign else len(text)
+    digits = end - text.count("\n", 0, end) - text.count("\r", 0, end)
+    if foreign is None:  # the last group of four is not full
+        return end - digits % 4
+    if foreign[0] != "=" or digits % 4 < 2:
+        return end
+    return _after_padding(text, end + 1, missing=digits % 4 == 2)
+
+
+def _after_padding(text: str, at: int, *, missing: bool) -> int:
+    """The same for text that is right up to its first `=`; `missing` when a second must follow."""
+    rest = _CONTENT.search(text, at)
+    if missing:
+        if rest is None:
+            return len(text)
+        if rest[0] != "=":
+            return rest.start() - 1
+        rest = _CONTENT.search(text, rest.end())
+    return rest.start() if rest else at

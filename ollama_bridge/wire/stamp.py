@@ -1,0 +1,29 @@
+"""RFC 3339 time text with nanoseconds, as Ollama writes it.
+
+Strategy: only the nine digits after the point change within a second, so the rest is kept.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+NANOSECONDS = 1_000_000_000
+
+
+def text(ns: int) -> str:
+    """`ns` since the epoch as UTC time text: `2026-01-02T03:04:05.000000006Z`."""
+    second, rest = divmod(ns, NANOSECONDS)
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
+
+
+def stamper(clock: Callable[[], int]) -> Callable[[], str]:
+    """A function that tells the time of `clock` (nanoseconds) as text; formats the date once a second."""
+    known, prefix = -1, ""
+
+    def stamp() -> str:
+        nonlocal known, prefix
+        second, rest = divmod(clock(), NANOSECONDS)
+        if second != known:
+            known, prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}."
+        return f"{prefix}{rest:09}Z"
+
+    return stamp
