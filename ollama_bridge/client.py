@@ -8,7 +8,7 @@ local daemon. A daemon is only believed to be ours when it answers with the id i
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Client:
         """One model's facts, as Ollama shows them."""
         return self._ask("POST", "/api/show", {"model": model})
 
-    def chat(self, request: Json) -> Iterator[Json]:
+    def chat(self, request: Json) -> Generator[Json, None, None]:
         """The lines of a streamed answer; closing the iterator cancels the request."""
         connection = self._connection(timeout=None)  # a model may think for minutes
         try:

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -162,12 +162,10 @@ def _model(name: str) -> Reply:
 
 
 def _chat(body: Body) -> Reply:
-    name = _model_of(body)
-    if name == EMBED:
-        raise BadRequest(f"{EMBED} makes embeddings and cannot chat; use {CHAT}")
+    name = _talker(body)
     messages = _messages(body)
     said = _limited(_chat_answer(body, messages), _limit(body))
-    top = _top_logprobs(body)
+    top = (_ranks(body, "top_logprobs", 20) or 0) if body.get("logprobs") else None
     frame = _frame("chatcmpl", "chat.completion", name, body)
     usage = _usage(_count(messages) + _count(body.get("tools")), said)
     if body.get("stream"):
@@ -185,17 +183,14 @@ def _chat(body: Body) -> Reply:
 
 
 def _completions(body: Body) -> Reply:
-    name = _model_of(body)
-    if name == EMBED:
-        raise BadRequest(f"{EMBED} makes embeddings and cannot complete text; use {CHAT}")
+    name = _talker(body)
     prompt, suffix = _prompt(body), body.get("suffix")
     text = _between(prompt, suffix) if isinstance(suffix, str) and suffix else _continued(prompt)
     words = _tokens(_until_stop(text, _stops(body)))
     said = _limited(_Answer(words=words), _limit(body))
     frame = _frame("cmpl", "text_completion", name, body)
     usage = _usage(_count(prompt) + _count(suffix), said)
-    top = body.get("logprobs")
-    top = top if _is_whole(top) else None
+    top = _ranks(body, "logprobs", 5)
     if body.get("stream"):
         return list(_text_events(frame, said, top, usage if _wants_usage(body) else None))
     return {
@@ -213,7 +208,7 @@ def _embeddings(body: Body) -> Reply:
         dimensions = DIMENSIONS
     if not _is_whole(dimensions) or not 0 < dimensions <= DIMENSIONS:
         raise BadRequest(f"'dimensions' must be a whole number from 1 to {DIMENSIONS}")
-    form = _FORMS.get(body.get("encoding_format") or "float")
+    form = _FORMS.get(str(body.get("encoding_format") or "float"))
     if form is None:
         raise BadRequest("'encoding_format' must be 'float' or 'base64'")
     data = [
@@ -253,6 +248,13 @@ def _model_of(body: Body) -> str:
     return name if any(model["id"] == name for model in MODELS) else _no_model(name)
 
 
+def _talker(body: Body) -> str:
+    name = _model_of(body)
+    if name == EMBED:
+        raise BadRequest(f"{EMBED} makes embeddings and no text; use {CHAT}")
+    return name
+
+
 def _no_model(name: str) -> Any:
     raise ModelNotFound(f"The model `{name}` does not exist; this service has {CHAT} and {EMBED}")
 
@@ -276,7 +278,7 @@ def _limit(body: Body) -> int | None:
             continue
         if not _is_whole(limit) or limit < 1:
             raise BadRequest(f"'{name}' must be a whole number of at least 1")
-        return int(limit)
+        return limit
     return None
 
 
@@ -288,12 +290,14 @@ def _stops(body: Body) -> list[str]:
     return [item for item in stops if item]
 
 
-def _top_logprobs(body: Body) -> int | None:
-    """How many alternatives to tell for each token; None when no logprobs are asked for."""
-    top = body.get("top_logprobs")
-    if top is not None and (not _is_whole(top) or not 0 <= top <= 20):
-        raise BadRequest("'top_logprobs' must be a whole number from 0 to 20")
-    return (top or 0) if body.get("logprobs") else None
+def _ranks(body: Body, name: str, most: int) -> int | None:
+    """Read how many alternatives to tell for each token."""
+    ranks = body.get(name)
+    if ranks is None:
+        return None
+    if not _is_whole(ranks) or not 0 <= ranks <= most:
+        raise BadRequest(f"'{name}' must be a whole number from 0 to {most}")
+    return ranks
 
 
 def _prompt(body: Body) -> str:
@@ -326,7 +330,7 @@ def _wants_usage(body: Body) -> bool:
     return isinstance(options, dict) and bool(options.get("include_usage"))
 
 
-def _is_whole(value: Json) -> bool:
+def _is_whole(value: Json) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -634,7 +638,7 @@ class _Filler:
             return sample
         text = self._names.pop(0) if self._names else self._question
         longest, shortest = _whole(schema, "maxLength"), _whole(schema, "minLength") or 0
-        return text[:longest].ljust(min(shortest, 1 << 20), ".")
+        return text[:longest].ljust(min(shortest, 1 << 14), ".")
 
     def _number(self, schema: Body, whole: bool) -> float:  # noqa: FBT001 - which of two types
         kinds = {**schema, "multipleOf": _bound(schema, "multipleOf") or 1} if whole else schema
@@ -729,7 +733,7 @@ def _bound(schema: Body, key: str) -> float | None:
 
 
 def _whole(schema: Body, key: str) -> int | None:
-    value: Json = schema.get(key)
+    value = schema.get(key)
     return max(0, value) if _is_whole(value) else None
 
 
@@ -743,14 +747,28 @@ def _variants(value: Json, count: int) -> list[Json]:
 
 
 def _names(question: str) -> list[str]:
-    """Find what looks like a name: words with a capital letter, but for common words and orders."""
-    names: list[list[str]] = [[]]
-    for word in _WORD_OR_MARK.findall(question):
-        if word[0].isupper() and (names[-1] or word.lower() not in _COMMON | _ORDERS):
-            names[-1].append(word)
-        elif names[-1]:
-            names.append([])
-    return [" ".join(name) for name in names if name]
+    """Find what looks like a name: words with a capital letter, but for common words and orders.
+
+    One word at the start of a sentence is the least likely, so these come last.
+    """
+    sure: list[str] = []
+    unsure: list[str] = []
+    for sentence in re.split(r"[.!?\n]\s+", question):
+        for words in _runs(_WORD_OR_MARK.findall(sentence)):
+            alone = len(words) == 1 and sentence.startswith(words[0])
+            (unsure if alone else sure).append(" ".join(words))
+    return sure + unsure
+
+
+def _runs(words: list[str]) -> list[list[str]]:
+    """Group neighbours with a capital letter."""
+    runs: list[list[str]] = [[]]
+    for word in words:
+        if word[0].isupper() and (runs[-1] or word.lower() not in _COMMON | _ORDERS):
+            runs[-1].append(word)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
 # Embeddings
@@ -797,7 +815,7 @@ def _as_base64(vector: list[float]) -> Json:
     return base64.b64encode(floats.tobytes()).decode()
 
 
-_FORMS: Mapping[Json, Callable[[list[float]], Json]] = {"float": _as_floats, "base64": _as_base64}
+_FORMS: Mapping[str, Callable[[list[float]], Json]] = {"float": _as_floats, "base64": _as_base64}
 
 
 # Writing a reply

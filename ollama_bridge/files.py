@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ollama_bridge.errors import SettingsInvalid
+from ollama_bridge.errors import BridgeError, SettingsInvalid
 
 _LOCK_SECONDS = 10.0
 
 
 def folder(path: Path) -> Path:
-    """Make a folder for the owner alone; one that is there stays as it is."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder for the owner alone; raises BridgeError when it cannot be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BridgeError(f"the folder {path} cannot be made: {error.strerror}") from error
     return path
 
 

@@ -4,6 +4,8 @@ import json
 import logging
 import logging.handlers
 import sys
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +34,44 @@ def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> None:
     root.handlers = handlers
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def last(path: Path, number: int) -> tuple[list[str], int]:
+    """The last lines of a log, and where the next one will begin."""
+    data = path.read_bytes()
+    lines = data.decode(errors="replace").splitlines()
+    return lines[max(0, len(lines) - number) :], len(data)
+
+
+def follow(path: Path, end: int, pause: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """Lines as they are written after `end`, also when the log is rotated meanwhile.
+
+    The file is opened anew each time: one that is held open cannot be rotated on Windows.
+    """
+    rest = b""
+    while True:
+        data = _after(path, end)
+        if data is None:  # a new file: first what the old one got last
+            data = _after(path.with_name(f"{path.name}.1"), end) or b""
+            end = 0
+        else:
+            end += len(data)
+        *lines, rest = (rest + data).split(b"\n")
+        yield from [line.decode(errors="replace") for line in lines]
+        if not data:
+            pause(0.2)
+
+
+def _after(path: Path, end: int) -> bytes | None:
+    """What stands after that place; None when the file is shorter and so another one."""
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, 2) < end:
+                return None
+            file.seek(end)
+            return file.read()
+    except FileNotFoundError:  # between two names
+        return b""
 
 
 class Text(logging.Formatter):

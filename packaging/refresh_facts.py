@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from importlib import metadata, resources
 from pathlib import Path
-from statistics import multimode
+from statistics import median_low, multimode
 from typing import Any
 
 from ollama_bridge.providers import facts
@@ -148,8 +148,9 @@ def _row(name: str, offers: list[tuple[str, Row]]) -> list[Any]:
 
 def _letters(name: str, models: list[Row]) -> str:
     special = facts.special_kind(name)
-    capabilities = special if special is not None else _capabilities(models)
-    return "".join(letter for letter, word in facts.LETTERS.items() if word in capabilities)
+    if special is None or "image" in special:  # of pictures the database knows more than the name
+        special = frozenset(_capabilities(models))
+    return "".join(letter for letter, word in facts.LETTERS.items() if word in special)
 
 
 def _capabilities(models: list[Row]) -> set[str]:
@@ -175,8 +176,8 @@ def _most(votes: Iterable[bool]) -> bool:
 
 
 def _usual(sizes: Iterable[int | None]) -> int | None:
-    # Of equally frequent sizes the smallest: a window that is too large ends in refusals.
-    return min(multimode(size for size in sizes if size), default=None)
+    modes = multimode(size for size in sizes if size)
+    return median_low(modes) if modes else None
 
 
 def _price(makers: list[Row], side: str) -> float | None:

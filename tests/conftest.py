@@ -1,71 +1,21 @@
-"""Fixtures shared by many tests: a bridge in front of the demo provider, and one in front of a fake."""
+"""What several tests share."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from collections import Counter
 
 import pytest
 
-from fake_upstream import Act, FakeUpstream
-from ollama_bridge.config import Config
-from ollama_bridge.demo import Demo
-from ollama_bridge.providers.provider import Alias, Provider
-from ollama_bridge.server.app import App, build
-from servers import served
+pytest_plugins = ["bridges"]
 
 
-class NoKeys:
-    """Keys for providers that want none, or all the same one."""
-
-    def __init__(self, key: str = "") -> None:
-        self.key = key
-
-    def get(self, provider: Provider) -> str:
-        return self.key
-
-    def source(self, provider: Provider) -> str:
-        return "test"
-
-
-def bridge_app(*providers: Provider, aliases: dict[str, Alias] | None = None, key: str = "") -> App:
-    """The daemon's application for these providers; the first one is the default."""
-    config = Config(
-        path=Path("config.toml"),
-        providers={provider.name: provider for provider in providers},
-        aliases=aliases or {},
-        default_provider=providers[0].name,
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many recordings were replayed, by kind: nobody should have to believe it."""
+    kinds = Counter(
+        f"{value} {outcome}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "recording"
     )
-    return build(config, keys=NoKeys(key), token="test-token", instance="test-instance")
-
-
-@pytest.fixture(scope="session")
-def demo_url() -> Iterator[str]:
-    """The demo provider as a server of its own."""
-    with served(Demo()) as url:
-        yield f"{url}/v1"
-
-
-@pytest.fixture(scope="session")
-def demo_bridge(demo_url: str) -> Iterator[str]:
-    """The address of a bridge that answers from the demo provider."""
-    aliases = {"poet": Alias(targets=("demo",), system="Answer in verse.", parameters={"temperature": 0.1})}
-    with served(bridge_app(Provider(name="demo", url=demo_url, key="none"), aliases=aliases)) as url:
-        yield url
-
-
-@pytest.fixture
-def bridged() -> Iterator[Callable[..., tuple[str, FakeUpstream]]]:
-    """Makes a bridge in front of a fake upstream: `url, upstream = bridged(act)`."""
-    with ExitStack() as stack:
-
-        def make(act: Act | None = None, **options: Any) -> tuple[str, FakeUpstream]:
-            upstream = FakeUpstream(act, models=options.pop("models", ("m",)))
-            url = stack.enter_context(served(upstream))
-            key = options.pop("key", "")
-            aliases = options.pop("aliases", None)
-            provider = Provider(name="fake", url=f"{url}/v1", key="none", **options)
-            app = bridge_app(provider, aliases=aliases, key=key)
-            return stack.enter_context(served(app)), upstream
-
-        yield make
+    if kinds:
+        counts = ", ".join(f"{kind}: {number}" for kind, number in sorted(kinds.items()))
+        terminalreporter.write_line(f"recordings replayed, {kinds.total()}: {counts}")

@@ -173,6 +173,24 @@ async def test_tool_call_takes_its_arguments_from_the_question(client):
     }
 
 
+@pytest.mark.parametrize(
+    ("question", "city"),
+    [
+        ("Weather in Paris?", "Paris"),
+        ("Please look. Weather of Rome!", "Rome"),
+        ("Paris weather", "Paris"),
+        ("New York weather", "New York"),
+        ("Is the weather in São Paulo or Oslo better?", "São Paulo"),
+        ("Show me the weather in Łódź", "Łódź"),
+        ("how is the weather here", "how is the weather here"),
+    ],
+)
+async def test_names_in_the_question(client, question, city):
+    (choice,) = (await chat(client, ask(question, tools=[WEATHER])))["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"])["city"] == city
+
+
 async def test_tool_call_is_streamed_in_fragments(client):
     (call,) = (await chat(client, ask(tools=[WEATHER])))["choices"][0]["message"]["tool_calls"]
     chunks = await events(client, ask(tools=[WEATHER]))
@@ -574,7 +592,7 @@ async def test_embeddings_of_tokens(client):
     ("path", "body", "status", "words"),
     [
         ("chat/completions", ask(model="nobody"), 404, "nobody"),
-        ("chat/completions", ask(model="demo-embed"), 400, "cannot chat"),
+        ("chat/completions", ask(model="demo-embed"), 400, "no text"),
         ("chat/completions", ask(model=None), 400, "model"),
         ("chat/completions", {"model": "demo"}, 400, "messages"),
         ("chat/completions", {"model": "demo", "messages": []}, 400, "messages"),
@@ -602,8 +620,9 @@ async def test_embeddings_of_tokens(client):
             "base64",
         ),
         ("chat/completions", ask([{"type": "video", "video": {}}]), 400, "video"),
-        ("completions", {"model": "demo-embed", "prompt": "x"}, 400, "cannot complete"),
+        ("completions", {"model": "demo-embed", "prompt": "x"}, 400, "no text"),
         ("completions", {"model": "demo", "prompt": ["a", "b"]}, 400, "prompt"),
+        ("completions", {"model": "demo", "prompt": "a", "logprobs": 6}, 400, "logprobs"),
         ("embeddings", {"model": "demo-embed"}, 400, "input"),
         ("embeddings", {"model": "demo-embed", "input": []}, 400, "input"),
         ("embeddings", {"model": "demo-embed", "input": ["a", 1]}, 400, "input"),
@@ -678,7 +697,8 @@ KEYS = re.findall(
     model messages role content type text image_url url tools function name description parameters
     properties required items enum anyOf allOf $ref $defs minimum multipleOf minItems tool_choice
     stop max_tokens response_format json_schema schema stream stream_options prompt suffix input
-    dimensions tool_calls id tool_call_id reasoning_effort logprobs top_logprobs
+    dimensions encoding_format tool_calls id tool_call_id reasoning_effort logprobs top_logprobs
+    input_audio data format file default const uniqueItems prefixItems maxItems exclusiveMinimum
     """,
 )
 WORDS = [

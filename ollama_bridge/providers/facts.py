@@ -112,7 +112,7 @@ _PARAMETERS = re.compile(r"[-_:](\d{1,4}(?:\.\d+)?[bm])(?![a-z0-9])", re.IGNOREC
 _WORDS = {
     "none": "rerank moderation -whisper -tts- -speech- -transcribe- -realtime- -sora- -veo-",
     "embedding": "embed -bge- -e5- -gte- minilm -mini-lm- mpnet -voyage-",
-    "image": "-dall-e- -gpt-image- -imagen- -stable-diffusion -flux-",
+    "image": "-image- -dall-e- -imagen- -stable-diffusion -flux-",
     # These came before chat and know no tools.
     "completion": "-davinci- -babbage- -gpt-3-5-turbo-instruct",
     "vision": "vision llava pixtral moondream internvl minicpm-v -vl- 5vl-",

@@ -93,10 +93,15 @@ class Bridge:
     async def resolve(self, name: str) -> Entry:
         """The model of that name; lists that may hold it are awaited or asked again first."""
         try:
-            return self.catalog.resolve(name)
+            entry = self.catalog.resolve(name)
         except ModelNotFound:
             if not await self._ask_again():
                 raise
+        else:
+            provider = entry.target.provider.name
+            if provider in self._fetched or self._list_of(provider) is not None:
+                return entry
+            await asyncio.wait([self._fetch(provider)], timeout=FIRST_LIST)
         return self.catalog.resolve(name)
 
     def listing(self) -> Catalog:

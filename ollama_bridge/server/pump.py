@@ -24,6 +24,7 @@ class Opened(Protocol):
 
     async def read(self) -> bytes: ...
     async def whole(self) -> bytes: ...
+    def ended(self) -> bool: ...
     async def aclose(self) -> None: ...
 
 
@@ -97,6 +98,8 @@ async def _read(opened: Opened, reply: Reply) -> bytes:
 
 async def _drain(opened: Opened) -> None:
     """Read what little follows `[DONE]`."""
+    if opened.ended():
+        return
     try:
         async with asyncio.timeout(DRAIN):
             while opened.streamed and await opened.read():

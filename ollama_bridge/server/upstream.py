@@ -50,7 +50,8 @@ class Upstream:
         self._retired = False
         headers: dict[str, Any] = {"User-Agent": f"ollama-bridge/{__version__}", **_QUIET}
         headers["Accept-Encoding"] = "identity"
-        self._options: Any = {"headers": {**_HEADERS}}
+        # a fixed key spares the SDK a random one each time: it is never sent without a header name
+        self._options: Any = {"headers": {**_HEADERS}, "idempotency_key": "unused"}
         if not key:  # some local servers refuse an empty bearer token (K7)
             self._options["headers"]["Authorization"] = openai.Omit()
         self._client = openai.AsyncOpenAI(
@@ -185,6 +186,10 @@ class Opened:
         finally:
             await self.aclose()
         return b"".join(parts)
+
+    def ended(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self._raw is not None and self._raw.content.at_eof()
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it when the reply was not read to its end."""

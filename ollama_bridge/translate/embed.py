@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -196,7 +196,7 @@ def _usage(usage: Json) -> int | None:
     return tokens if _is_whole(tokens) else None
 
 
-def _is_whole(value: Json) -> bool:
+def _is_whole(value: Json) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -4,11 +4,10 @@
 All JSON is ASCII: ollama-python cuts lines at U+2028, U+0085 and their like (ollama-api trap 3).
 """
 
+import json
 from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
-
-import msgspec
 
 from ollama_bridge.translate.stats import Stats
 from ollama_bridge.translate.tools import Call
@@ -29,12 +28,12 @@ CHAT = Form('"message":{"role":"assistant","content":', "}", with_calls=True)
 GENERATE = Form('"response":', "", with_calls=False)
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def encoded(value: Any) -> str:
-    """Compact JSON in ASCII."""
-    text = msgspec.json.encode(value).decode()
-    if text.isascii():
-        return text
-    return "".join([c if c.isascii() else quoted(c)[1:-1] for c in text])
+    """Compact JSON in ASCII; not by msgspec, which refuses half emoji and numbers past 64 bits."""
+    return _encoder.encode(value)
 
 
 class Lines:

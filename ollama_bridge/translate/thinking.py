@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 OPEN, CLOSE = "<think>", "</think>"
 
+
 def effort(think: bool | str | None, efforts: Mapping[str, str]) -> str | None:
     """The word to send for `think`, by the provider's table; None sends nothing."""
     if think is None:
@@ -33,12 +34,17 @@ class TagSplitter:
     def close(self) -> tuple[str, str]:
         """What was held back when the answer ended."""
         rest, self._held = self._held, ""
-        thinking = self._read in (self._thinking, self._thinking_start)
-        return (rest, "") if thinking else ("", rest)
+        if self._read == self._text_start:
+            return "", ""  # the white space after the closing tag belongs to the tag
+        return (rest, "") if self._read == self._thinking else ("", rest)
+
+    def switch_off(self) -> str:
+        """The text held back so far, because this server has another way to mark its thinking."""
+        return self._pass(self._held) if self._read == self._start else ""
 
     def _start(self) -> tuple[str, str]:
         text = self._held.lstrip()
-        if OPEN.startswith(text):
+        if text != OPEN and OPEN.startswith(text):
             return "", ""
         if not text.startswith(OPEN):
             return "", self._pass(self._held)

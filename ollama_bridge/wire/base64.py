@@ -6,8 +6,8 @@ import re
 from ollama_bridge.errors import BadRequest
 
 _PREFIX = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
-_FOREIGN = re.compile(r"[^A-Za-z0-9+/\r\n]")
-_CONTENT = re.compile(r"[^\r\n]")
+_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_CONTENT = re.compile(rb"[^\r\n]")
 
 
 def standard(text: str) -> str:
@@ -36,23 +36,24 @@ def _is_base64(text: str) -> bool:
 
 def _wrong_byte(text: str) -> int:
     """Go's number for text that is not base64: it counts bytes of UTF-8, from zero."""
-    foreign = _FOREIGN.search(text)
-    end = foreign.start() if foreign else len(text)
-    digits = end - text.count("\n", 0, end) - text.count("\r", 0, end)
-    if foreign is None:  # the last group of four is not full
+    data = text.encode()
+    foreign = data.translate(None, _DIGITS + b"\r\n")[:1]
+    end = data.index(foreign) if foreign else len(data)
+    digits = end - data.count(b"\n", 0, end) - data.count(b"\r", 0, end)
+    if not foreign:  # the last group of four is not full
         return end - digits % 4
-    if foreign[0] != "=" or digits % 4 < 2:
+    if foreign != b"=" or digits % 4 < 2:
         return end
-    return _after_padding(text, end + 1, missing=digits % 4 == 2)
+    return _after_padding(data, end + 1, missing=digits % 4 == 2)
 
 
-def _after_padding(text: str, at: int, *, missing: bool) -> int:
+def _after_padding(data: bytes, at: int, *, missing: bool) -> int:
     """The same for text that is right up to its first `=`; `missing` when a second must follow."""
-    rest = _CONTENT.search(text, at)
+    rest = _CONTENT.search(data, at)
     if missing:
         if rest is None:
-            return len(text)
-        if rest[0] != "=":
+            return len(data)
+        if rest[0] != b"=":
             return rest.start() - 1
-        rest = _CONTENT.search(text, rest.end())
+        rest = _CONTENT.search(data, rest.end())
     return rest.start() if rest else at

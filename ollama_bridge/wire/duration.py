@@ -22,6 +22,8 @@ _UNITS = {
 }
 _MOST = 2**63
 """Nanoseconds that Go can hold, about 292 years; only a negative length may reach it."""
+_LONGEST = 1000
+"""Characters we look at; Go has no limit, but then a body full of units costs seconds."""
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
@@ -49,6 +51,8 @@ def environment(text: str) -> float:
 
 def nanoseconds(text: str) -> int:
     """Go's duration text as a number; raises BadRequest with Go's text."""
+    if len(text) > _LONGEST:
+        raise _invalid(text[:_LONGEST])
     unsigned = text[1:] if text.startswith(("+", "-")) else text
     if unsigned == "0":
         return 0

@@ -37,7 +37,7 @@ _IN_STRING = {
 _AFTER = {dict: "after object key:value pair", list: "after array element"}
 
 
-class Number(NamedTuple):
+class Number(msgspec.Struct, gc=False):
     """A number as it was written: messages quote it."""
 
     text: str
@@ -107,13 +107,13 @@ class _Scanner:
             holder[keys.pop()] = value
         else:
             holder.append(value)
-        if self._took(_CLOSERS[type(holder)]):
-            return False
-        if not self._took(b","):
+        byte = self._next()
+        if byte != b"," and byte != _CLOSERS[type(holder)]:
             self._refuse(_AFTER[type(holder)])
-        if isinstance(holder, dict):
+        self._at += 1
+        if byte == b"," and isinstance(holder, dict):
             keys.append(self._key())
-        return True
+        return byte == b","
 
     def _begin(self, depth: int) -> Json:
         """A whole scalar, or an empty container whose first byte has been read."""
@@ -178,9 +178,12 @@ class _Scanner:
         return found
 
     def _next(self) -> bytes:
-        if self.ended():
-            raise BadRequest("unexpected EOF")
-        return self._here()
+        byte = self._here()
+        if byte in b" \t\r\n":  # true at the end, too, where there is no byte
+            if self.ended():
+                raise BadRequest("unexpected EOF")
+            byte = self._here()
+        return byte
 
     def _here(self) -> bytes:
         return self._body[self._at : self._at + 1]
@@ -259,20 +262,20 @@ class Shape(NamedTuple):
     open: bool = False  # whether unknown fields are kept
 
 
-def read(body: bytes, shape: Shape) -> Any:
+def read(body: bytes, fits: Read) -> Any:
     """What a request body holds; raises BadRequest with Go's text."""
     try:
-        return _fitted(msgspec.json.decode(body), shape)
+        return _fitted(msgspec.json.decode(body), fits)
     except (ValueError, OverflowError, RecursionError, BadRequest):
         pass  # the exact scanner takes more than msgspec does, and knows what to say
     try:
-        return _fitted(parse(body), shape)
+        return _fitted(parse(body), fits)
     except RecursionError:
         raise BadRequest("exceeded max depth") from None
 
 
-def _fitted(value: Json, shape: Shape) -> Any:
-    return alone(struct(shape))({} if value is None else value, Place("", "", []))
+def _fitted(value: Json, fits: Read) -> Any:
+    return alone(fits)({} if value is None else value, Place("", "", []))
 
 
 def struct(shape: Shape) -> Read:

@@ -211,7 +211,7 @@ def decode(body: bytes, kind: type[Request]) -> Request:
         for settle in form.settle:
             settle(request)
     except (ValueError, OverflowError, RecursionError, BadRequest):
-        slow: Request = go_json.read(body, form.shape)
+        slow: Request = go_json.read(body, form.fits)
         return slow
     return request
 
@@ -274,7 +274,8 @@ _SETTLE: Mapping[str, Callable[[Any], None]] = {
 
 
 def _role(value: Json, place: Place) -> str:
-    return str(_STRING(value, place)).lower()
+    role = _STRING(value, place)
+    return role.lower() if isinstance(role, str) else ""
 
 
 def _content(value: Json, place: Place) -> Any:
@@ -344,6 +345,7 @@ _ANY = alone(plain)
 _STRING = exactly(str, "string")
 _BOOL = exactly(bool, "bool")
 _MAP = table(plain, "map[string]interface {}", lambda: None)
+_PARAMETERS = table(plain, "api.ToolFunctionParameters", lambda: None)
 _IMAGES = array(_image, "[]api.ImageData", str)
 
 _TYPES: Mapping[Any, Read] = {
@@ -377,28 +379,18 @@ _TURN: Mapping[str, Read] = {
     "tool_calls": array(struct(_CALL), "[]api.ToolCall", ToolCall),
 }
 _MESSAGE = _shape(Message, "Alias", _TURN, named=False)
-_TOOL_FUNCTION = Shape(
-    "ToolFunction",
-    {
-        "name": ("name", _STRING),
-        "description": ("description", _STRING),
-        "parameters": (
-            "parameters",
-            table(plain, "api.ToolFunctionParameters", lambda: None),
-        ),
-    },
-    dict,
-    open=True,
-)
-_TOOL = Shape(
-    "Tool",
-    {"type": ("type", _STRING), "function": ("function", struct(_TOOL_FUNCTION))},
-    dict,
-    open=True,
-)
+_TOOL_FUNCTION: Mapping[str, tuple[str, Read]] = {
+    "name": ("name", _STRING),
+    "description": ("description", _STRING),
+    "parameters": ("parameters", _PARAMETERS),
+}
+_TOOL: Mapping[str, tuple[str, Read]] = {
+    "type": ("type", _STRING),
+    "function": ("function", struct(Shape("ToolFunction", _TOOL_FUNCTION, dict, open=True))),
+}
 _SPECIAL: Mapping[str, Read] = {
     "messages": array(alone(struct(_MESSAGE)), "[]api.Message", Message),
-    "tools": array(struct(_TOOL), "api.Tools", dict),
+    "tools": array(struct(Shape("Tool", _TOOL, dict, open=True)), "api.Tools", dict),
     "images": _IMAGES,
     "keep_alive": _keep_alive,
     "think": _think,
@@ -411,13 +403,13 @@ class _Form(NamedTuple):
 
     decoder: msgspec.json.Decoder[Any]
     settle: tuple[Callable[[Any], None], ...]
-    shape: Shape
+    fits: Read
 
 
 def _form(kind: type[Struct], go: str) -> _Form:
     settle = tuple(_SETTLE[name] for name in kind.__struct_fields__ if name in _SETTLE)
-    shape = _shape(kind, go, _SPECIAL, named=True)
-    return _Form(msgspec.json.Decoder(kind), settle, shape)
+    fits = struct(_shape(kind, go, _SPECIAL, named=True))
+    return _Form(msgspec.json.Decoder(kind), settle, fits)
 
 
 _FORMS = {

@@ -68,11 +68,18 @@ class Timings(Struct, gc=False):
     predicted_ms: float | None = None
 
 
+class Extra(Struct, gc=False):
+    """Groq's own object; for some of its models only this one holds the counts."""
+
+    usage: Usage | None = None
+
+
 class Chunk(Struct, gc=False):
     """One event of a stream, or a whole completion."""
 
     choices: list[Choice] | None = None
     usage: Usage | None = None
+    x_groq: Extra | None = None
     timings: Timings | None = None
     error: Any = None
     object: str | None = None
@@ -82,15 +89,32 @@ class Chunk(Struct, gc=False):
 _T = TypeVar("_T")
 
 _typed = msgspec.json.Decoder(Chunk)
-_free = msgspec.json.Decoder()
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
+
+
+_loose = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=lambda _: None)
 
 
 def chunk(payload: bytes) -> Chunk:
     """One event or completion; raises ValueError when it is not a JSON object."""
     try:
         return _typed.decode(payload)
-    except msgspec.ValidationError:
-        return _chunk(_free.decode(payload))
+    except ValueError:
+        return _chunk(loose(payload.decode(errors="replace")))
+
+
+def loose(text: str) -> Json:
+    """JSON as real servers write it, with half emoji, raw line ends and NaN; raises ValueError."""
+    return _loose.decode(text)
+
+
+def loose_from(text: str, at: int) -> tuple[Json, int]:
+    """The same for the value that begins at `at`, and where it ends."""
+    return _loose.raw_decode(text, at)
 
 
 def _chunk(value: Json) -> Chunk:
@@ -99,6 +123,7 @@ def _chunk(value: Json) -> Chunk:
     return Chunk(
         choices=_each(value.get("choices"), _choice),
         usage=_usage(value.get("usage")),
+        x_groq=_extra(value.get("x_groq")),
         timings=_timings(value.get("timings")),
         error=value.get("error"),
         object=_text(value.get("object")),
@@ -149,8 +174,8 @@ def _function(value: Json) -> Function | None:
     if not isinstance(value, dict):
         return None
     arguments = value.get("arguments")
-    if isinstance(arguments, list | int | float | bool):
-        arguments = msgspec.json.encode(arguments).decode()
+    if not isinstance(arguments, str | dict | None):
+        arguments = json.dumps(arguments)
     return Function(name=_text(value.get("name")), arguments=arguments)
 
 
@@ -161,6 +186,10 @@ def _usage(value: Json) -> Usage | None:
         prompt_tokens=_integer(value.get("prompt_tokens")),
         completion_tokens=_integer(value.get("completion_tokens")),
     )
+
+
+def _extra(value: Json) -> Extra | None:
+    return Extra(_usage(value.get("usage"))) if isinstance(value, dict) else None
 
 
 def _timings(value: Json) -> Timings | None:

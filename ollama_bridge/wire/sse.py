@@ -3,13 +3,16 @@
 Strategy: one split per network read; the unfinished last line waits in a list of parts, so a
 huge line costs linear time. An event whose first `data:` line already looks like a whole JSON
 object is handed out at once, because some gateways forget the blank line that should end it.
-Comments, `event:`, `id:` and `retry:` lines carry nothing we use.
+Comments, `id:` and `retry:` lines carry nothing we use; of `event:` only the name `error` does.
 """
 
 from ollama_bridge.errors import UpstreamBroke
 
 LIMIT = 32 * 1024 * 1024
 """Most bytes an unfinished line or event may hold."""
+
+DONE = b"[DONE]"
+"""The payload that ends OpenAI's streams."""
 
 
 class EventCutter:
@@ -19,9 +22,14 @@ class EventCutter:
         self._parts: list[bytes] = []
         self._held = 0
         self._event: list[bytes] = []
+        self._gathered = 0
+        self._failed = False
+        self._returned = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Payloads completed by `data`; raises UpstreamBroke when one grows past LIMIT."""
+        if self._returned or b"\r" in data:
+            data = self._with_line_feeds(data)
         lines = data.split(b"\n")
         last = lines.pop()
         if self._parts and lines:
@@ -39,6 +47,13 @@ class EventCutter:
         self._parts.clear()
         return self._payloads([line, b""])
 
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """A line may end with CR, LF or both, and a read may end between the two."""
+        if self._returned and data.startswith(b"\n"):
+            data = data[1:]
+        self._returned = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
     def _hold(self, part: bytes) -> None:
         self._parts.append(part)
         self._held += len(part)
@@ -50,19 +65,31 @@ class EventCutter:
         event = self._event
         for line in lines:
             if line[:5] == b"data:":
-                payload = line[5:].strip(b" \r\t")
+                payload = line[5:].strip(b" \t")
                 if event:
-                    event.append(payload)
-                    self._bound()
+                    self._gather(payload)
                 elif payload[:1] == b"{" and payload[-1:] == b"}":
+                    payloads.append(_marked(payload) if self._failed else payload)
+                elif payload == DONE:
                     payloads.append(payload)
                 elif payload:
-                    event.append(payload)
-            elif event and line in (b"", b"\r"):
-                payloads.append(b"\n".join(event))
-                event.clear()
+                    self._gather(payload)
+            elif not line:
+                if event:
+                    payloads.append(b"\n".join(event))
+                    event.clear()
+                self._failed = False
+            elif line[:6] == b"event:":
+                self._failed = line[6:].strip() == b"error"
         return payloads
 
-    def _bound(self) -> None:
-        if sum(map(len, self._event)) > LIMIT:
+    def _gather(self, payload: bytes) -> None:
+        self._gathered = self._gathered + len(payload) if self._event else len(payload)
+        self._event.append(payload)
+        if self._gathered > LIMIT:
             raise UpstreamBroke(f"the upstream sent an event longer than {LIMIT} bytes")
+
+
+def _marked(payload: bytes) -> bytes:
+    """What an event named `error` says, told apart from an answer even without an `error` key."""
+    return payload if b'"error"' in payload else b'{"error":%b}' % payload

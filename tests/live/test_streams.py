@@ -201,7 +201,7 @@ async def test_more_stop_strings_than_a_provider_takes_are_all_obeyed(bridged: B
 
 async def test_a_kept_connection_that_died_is_replaced_once() -> None:
     """llama.cpp promises keep-alive and closes all the same (real-upstreams.md, section 1)."""
-    from conftest import bridge_app
+    from bridges import bridge_app
     from ollama_bridge.providers.provider import Provider
     from servers import served
 

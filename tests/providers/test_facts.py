@@ -1,0 +1,171 @@
+"""What is bundled of public models, and how tolerantly it is found."""
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ollama_bridge.providers import facts
+
+FILE = Path(facts.__file__).with_name("facts.json")
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "gpt-5-mini",
+        "openai/gpt-5-mini",
+        "openrouter/openai/gpt-5-mini",
+        "GPT-5-Mini",
+        "gpt-5-mini-2025-08-07",
+        "gpt-5-mini:free",
+        "gpt-5-mini:latest",
+        "ft:gpt-5-mini-2025-08-07:my-org::Ab12",
+    ],
+)
+def test_one_model_is_found_by_every_spelling(model_id: str) -> None:
+    assert facts.of(model_id) == facts.Facts(
+        context_length=400_000,
+        embedding_length=None,
+        max_output=128_000,
+        capabilities=frozenset({"completion", "tools", "vision", "thinking"}),
+        price_in=0.25,
+        price_out=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model_id", "same_as"),
+    [
+        ("models/gemini-2.5-pro", "gemini-2-5-pro"),
+        ("gemini-2.5-pro-preview-05-06", "gemini-2-5-pro"),
+        ("accounts/fireworks/models/llama-v3p1-8b-instruct", "llama-3-1-8b-instruct"),
+        ("accounts/fireworks/models/glm-4p6", "glm-4-6"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5"),
+        ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+        ("@cf/meta/llama-3.1-8b-instruct", "llama-3-1-8b-instruct"),
+        ("Meta-Llama-3.1-8B-Instruct-Turbo", "llama-3-1-8b-instruct"),
+        ("gpt-oss:20b", "gpt-oss-20b"),
+        ("nomic-embed-text:v1.5", "nomic-embed-text-v1-5"),
+        ("mxbai-embed-large:335m-q8_0", None),
+        ("text-embedding-3-small/", "text-embedding-3-small"),
+    ],
+)
+def test_what_hosts_add_is_seen_through(model_id: str, same_as: str | None) -> None:
+    assert facts.of(model_id) == (facts.of(same_as) if same_as else None)
+    assert same_as is None or facts.of(same_as) is not None
+
+
+@pytest.mark.parametrize("model_id", ["", "/", "-", "latest", "x", "my-model", "auto", "🦙", "a" * 500])
+def test_what_is_not_known_is_none(model_id: str) -> None:
+    assert facts.of(model_id) is None
+
+
+@pytest.mark.parametrize(
+    ("model_id", "length"),
+    [
+        ("text-embedding-3-small", 1536),
+        ("text-embedding-3-large", 3072),
+        ("text-embedding-ada-002", 1536),
+        ("mistral-embed", 1024),
+        ("nomic-embed-text", 768),
+        ("BAAI/bge-m3", 1024),
+        ("models/gemini-embedding-001", 3072),
+        ("Qwen/Qwen3-Embedding-8B", 4096),
+    ],
+)
+def test_embedders_embed_and_do_nothing_else(model_id: str, length: int) -> None:
+    known = facts.of(model_id)
+    assert known is not None
+    assert known.capabilities == {"embedding"}
+    assert known.embedding_length == length
+    assert known.context_length
+
+
+@pytest.mark.parametrize(
+    ("model_id", "capabilities"),
+    [
+        ("some-new-model", {"completion", "tools"}),
+        ("acme/qwen9-vl-7b", {"completion", "tools", "vision"}),
+        ("qwen2.5vl:7b", {"completion", "tools", "vision"}),
+        ("llava:13b", {"completion", "tools", "vision"}),
+        ("deepseek-r1:7b", {"completion", "tools", "thinking"}),
+        ("acme-vision-thinking-2", {"completion", "tools", "vision", "thinking"}),
+        ("my-embedder", {"embedding"}),
+        ("BAAI/bge-tiny", {"embedding"}),
+        ("bge-reranker-9", set()),
+        ("tts-1-hd", set()),
+        ("whisper-1", set()),
+        ("gpt-9-realtime-preview", set()),
+        ("omni-moderation-latest", set()),
+        ("dall-e-4", {"image"}),
+        ("gpt-image-9", {"image"}),
+        ("influx-7b", {"completion", "tools"}),
+        ("babbage-002", {"completion"}),
+        ("gpt-3.5-turbo-instruct-0914", {"completion"}),
+    ],
+)
+def test_a_name_gives_away_what_a_model_can_do(model_id: str, capabilities: set[str]) -> None:
+    assert facts.guess(model_id) == capabilities
+
+
+@pytest.mark.parametrize(
+    ("model_id", "size"),
+    [
+        ("meta-llama/llama-3.3-70b-instruct", "70B"),
+        ("smollm2:135m", "135M"),
+        ("qwen3-30b-a3b", "30B"),
+        ("qwen2.5-1.5b", "1.5B"),
+        ("mixtral-8x7b", ""),
+        ("gpt-4.1", ""),
+        ("gemma-4bit", ""),
+    ],
+)
+def test_the_size_is_read_from_the_name(model_id: str, size: str) -> None:
+    assert facts.size_in_name(model_id) == size
+
+
+def test_every_row_of_the_file_can_be_read_and_is_sane() -> None:
+    rows = msgspec.json.decode(FILE.read_bytes())["models"]
+    for name in rows:
+        known = facts.of(name)
+        assert known is not None, name
+        assert facts.key(name) == name, "a key must find itself"
+        assert known.context_length is None or 0 < known.context_length <= 20_000_000, name
+        assert known.embedding_length is None or "embedding" in known.capabilities, name
+        assert not {"tools", "thinking"} & known.capabilities or "completion" in known.capabilities
+        assert not {"embedding", "completion"} <= known.capabilities, name
+        assert known.price_in is None or 0 < known.price_in < 1000, name
+
+
+def test_the_file_is_sorted_small_and_names_its_source() -> None:
+    text = FILE.read_text("utf-8")
+    names = [line.split('"')[1] for line in text.splitlines()[1:-1]]
+    assert names == sorted(names)
+    assert len(names) > 1000
+    assert len(text) < 400_000
+    assert msgspec.json.decode(text)["source"].startswith("models.dev")
+
+
+def test_facts_cannot_be_changed() -> None:
+    known = facts.of("gpt-5-mini")
+    with pytest.raises(FrozenInstanceError):
+        known.context_length = 1  # type: ignore[misc,union-attr]
+
+
+def test_nothing_is_read_before_the_first_question() -> None:
+    program = (
+        "import time; from ollama_bridge.providers import facts; "
+        "assert facts._rows.cache_info().currsize == 0; "
+        "start = time.process_time(); facts.of('gpt-5-mini'); "
+        "print(time.process_time() - start)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        cwd=FILE.parents[2],
+    )  # fmt: skip
+    assert float(done.stdout) < 0.05  # measured: 2 ms; the rest is for slow machines
