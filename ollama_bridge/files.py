@@ -37,12 +37,12 @@ def replace(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, patience: float = _LOCK_SECONDS) -> Iterator[None]:
     """Keep other writers of `path` out; raises SettingsInvalid when one does not finish."""
     import filelock  # noqa: PLC0415 - only writers need it
 
     folder(path.parent)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=patience)
     try:
         with lock:
             yield

@@ -6,7 +6,7 @@ servers people run themselves. A row holds only what differs from a plain OpenAI
 
 from collections.abc import Mapping
 
-from ollama_bridge.providers.provider import Provider
+from ollama_bridge.providers.provider import EFFORTS, Provider
 
 DEMO = "demo"
 """The built-in offline service; its address is known only once the daemon listens."""
@@ -28,19 +28,22 @@ _LLAMA_CPP = {
     "mirostat_eta": "mirostat_eta",
 }
 
+_CAN_STOP_THINKING = {**EFFORTS, "off": "none"}
+
 _HOSTED = (
     Provider(
         name="openai",
         url="https://api.openai.com/v1",
         key_variable="OPENAI_API_KEY",
-        quirks=("new_token_limit", "first_four_stops"),
+        quirks=("new_token_limit", "first_four_stops", "say_json"),
         embed_batch=2048,
     ),
     Provider(
         name="openrouter",
         url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
-        quirks=("first_four_stops",),
+        quirks=("first_four_stops", "reasoning_object"),
+        efforts=_CAN_STOP_THINKING,
         extra_options=_REPETITION,
     ),
     Provider(
@@ -65,6 +68,8 @@ _HOSTED = (
         name="deepseek",
         url="https://api.deepseek.com/v1",
         key_variable="DEEPSEEK_API_KEY",
+        quirks=("thinking_switch", "say_json"),
+        efforts=_CAN_STOP_THINKING,
     ),
     Provider(
         name="mistral",
@@ -115,17 +120,23 @@ _HOSTED = (
         name="dashscope",
         url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",  # China: its own base_url
         key_variable="DASHSCOPE_API_KEY",
+        quirks=("enable_thinking", "say_json"),
+        efforts=_CAN_STOP_THINKING,
         embed_batch=10,
     ),
     Provider(
         name="moonshot",
         url="https://api.moonshot.ai/v1",
         key_variable="MOONSHOT_API_KEY",
+        quirks=("thinking_switch",),
+        efforts=_CAN_STOP_THINKING,
     ),
     Provider(
         name="zai",
         url="https://api.z.ai/api/paas/v4",
         key_variable="ZAI_API_KEY",
+        quirks=("thinking_switch",),
+        efforts=_CAN_STOP_THINKING,
     ),
     Provider(
         name="minimax",
@@ -157,9 +168,30 @@ _HOSTED = (
 )
 
 _LOCAL = (
-    Provider(name="vllm", url="http://127.0.0.1:8000/v1", key="none", extra_options=_REPETITION),
-    Provider(name="sglang", url="http://127.0.0.1:30000/v1", key="none", extra_options=_REPETITION),
-    Provider(name="llamacpp", url="http://127.0.0.1:8080/v1", key="none", extra_options=_LLAMA_CPP),
+    Provider(
+        name="vllm",
+        url="http://127.0.0.1:8000/v1",
+        key="none",
+        quirks=("template_thinking",),
+        efforts=_CAN_STOP_THINKING,
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="sglang",
+        url="http://127.0.0.1:30000/v1",
+        key="none",
+        quirks=("template_thinking",),
+        efforts=_CAN_STOP_THINKING,
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="llamacpp",
+        url="http://127.0.0.1:8080/v1",
+        key="none",
+        quirks=("template_thinking",),
+        efforts=_CAN_STOP_THINKING,
+        extra_options=_LLAMA_CPP,
+    ),
     Provider(
         name="lmstudio",
         url="http://127.0.0.1:1234/v1",

@@ -34,7 +34,55 @@ def first_four_stops(body: Body) -> None:
         body["stop"] = stop[:4]
 
 
+def template_thinking(body: Body) -> None:
+    """Local servers switch thinking in the chat template, under either of two names."""
+    if (effort := body.pop("reasoning_effort", None)) is not None:
+        on = effort != "none"
+        body["chat_template_kwargs"] = {"enable_thinking": on, "thinking": on}
+
+
+def reasoning_object(body: Body) -> None:
+    """Effort stands inside an object that can also switch it off."""
+    effort = body.pop("reasoning_effort", None)
+    if effort is not None:
+        body["reasoning"] = {"enabled": False} if effort == "none" else {"effort": effort}
+
+
+def thinking_switch(body: Body) -> None:
+    """Thinking is on or off, without levels."""
+    effort = body.pop("reasoning_effort", None)
+    if effort is not None:
+        body["thinking"] = {"type": "disabled" if effort == "none" else "enabled"}
+
+
+def enable_thinking(body: Body) -> None:
+    """The same as one plain flag."""
+    effort = body.pop("reasoning_effort", None)
+    if effort is not None:
+        body["enable_thinking"] = effort != "none"
+
+
+def say_json(body: Body) -> None:
+    """JSON mode is refused unless some message contains the word."""
+    form = body.get("response_format")
+    messages = body.get("messages")
+    if not messages or not form or form.get("type") != "json_object":
+        return
+    if not any("json" in str(message.get("content")).lower() for message in messages):
+        messages.append({"role": "system", "content": "Answer in JSON."})
+
+
 QUIRKS: Mapping[str, Callable[[Body], None]] = {
     edit.__name__: edit
-    for edit in (new_token_limit, random_seed, no_stream_options, first_four_stops)
+    for edit in (
+        new_token_limit,
+        random_seed,
+        no_stream_options,
+        first_four_stops,
+        template_thinking,
+        reasoning_object,
+        thinking_switch,
+        enable_thinking,
+        say_json,
+    )
 }

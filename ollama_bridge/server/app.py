@@ -24,7 +24,7 @@ from ollama_bridge.server import bridge as running
 from ollama_bridge.server import embed, inference, models
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
-from ollama_bridge.server.guard import Guard
+from ollama_bridge.server.guard import Guard, Verdict
 
 Route = Callable[[Bridge, Exchange], Awaitable[None]]
 
@@ -116,12 +116,12 @@ class App:
         await self.bridge.reload(config)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        verdict = self._guard.check(scope["method"], scope["path"], scope["headers"])
+        path = _path(scope["path"])
+        verdict = self._guard.check(scope["method"], path, scope["headers"])
         exchange = Exchange(scope, receive, send, [_IDENTITY, *verdict.headers])
         if verdict.status:
-            await exchange.answer(b"", kind=TEXT, status=verdict.status)
+            await _turn_away(exchange, verdict)
             return
-        path = _path(scope["path"])
         if path.startswith(ADMIN):
             await self._to_admin(exchange, scope, receive, send)
             return
@@ -181,7 +181,7 @@ class App:
     async def _to_admin(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         verdict = self._guard.admin(scope["headers"], self.token)
         if verdict.status:
-            await exchange.answer(b"", kind=TEXT, status=verdict.status)
+            await _turn_away(exchange, verdict)
             return
         if self._admin is None:
             from ollama_bridge.server import admin  # noqa: PLC0415 - FastAPI costs 0.2 s to import
@@ -225,6 +225,13 @@ def _path(path: str) -> str:
     if path.endswith("/") and path != "/":
         path = path.rstrip("/") or "/"
     return _SLASHES.sub("/", path) if "//" in path else path
+
+
+async def _turn_away(exchange: Exchange, verdict: Verdict) -> None:
+    """The guard's own answer: empty for the caller, as Ollama's; the reason is for the log."""
+    if verdict.reason:
+        _log.warning("%s %s refused: %s", exchange.method, exchange.path, verdict.reason)
+    await exchange.answer(b"", kind=TEXT, status=verdict.status)
 
 
 async def _no_route(exchange: Exchange, methods: Iterable[str]) -> None:

@@ -153,10 +153,11 @@ async def _batch(
             raise BadRequest("the input length exceeds the context length") from error
         longest = max(map(len, texts)) // 2
         return await again([text[:longest] for text in texts], dimensions, truncate)
-    vectors, tokens = embed.vectors(await opened.whole())
+    provider = entry.target.provider.name
+    vectors, tokens = embed.vectors(await opened.whole(), provider)
     if len(vectors) != len(texts):
         raise UpstreamFailed(
-            f"{entry.target.provider.name} sent {len(vectors)} embeddings for {len(texts)} inputs"
+            f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs"
         )
     return vectors, tokens
 

@@ -28,7 +28,8 @@ STATUS: Mapping[int, int] = {
 _TEXT_KEYS = ("message", "detail", "msg", "error_description", "reason", "title", "error")
 _HTML = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _SECRET = re.compile(
-    r"(?i)\bbearer\s+\S+|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|ghp|gho|csk|fw|r8|AIza)[-_*A-Za-z0-9]{10,}"
+    r"(?i)\bbearer\s+[-\w.~+/=]{16,}|\bsk-[-\w*]{6,}|\bAIza[-\w]{16,}|"
+    r"\b(?:pk|rk|gsk|xai|hf|nvapi|ghp|gho|csk|fw|r8)[-_][-\w*]{16,}"
 )
 
 _TOOLS = re.compile(

@@ -456,7 +456,7 @@ def _price(prices: Row, per_token: str, per_million: str) -> float | None:
     except (TypeError, ValueError):
         return None
     one = per_token in prices or isinstance(value, str)
-    amount = round(amount * 1_000_000, 6) if one else amount
+    amount = round(amount * 1_000_000, 9) if one else amount
     return amount if 0 <= amount < 1_000_000 else None  # negative: it depends
 
 

@@ -16,10 +16,13 @@ from ollama_bridge.translate.stats import FAILED, Stats, Stopwatch, done_reason,
 from ollama_bridge.translate.stops import StopCutter
 from ollama_bridge.translate.thinking import TagSplitter
 from ollama_bridge.wire import openai
-from ollama_bridge.wire.sse import EventCutter
+from ollama_bridge.wire.sse import DONE, EventCutter
 
 LONGEST_LINE = 8192
 """Most characters of text in one line: some clients refuse lines over 128 KiB (clients.md 1.4)."""
+
+UNLIKELY = -9999.0
+"""What OpenAI writes for a probability of nearly zero; others write null, or minus infinity."""
 
 Logprobs = lines.Logprobs
 
@@ -91,7 +94,7 @@ class Reply:
         """Whole lines for what was read: one write a read, b"" while there is nothing to say."""
         if self.over:
             return b""
-        said = []
+        said: list[bytes] = []
         try:
             for payload in self._sse.feed(data):
                 said.append(self._payload(payload))
@@ -104,7 +107,7 @@ class Reply:
     def whole(self, body: bytes) -> bytes:
         """A reply that came in one piece: everything up to the last line's inputs."""
         try:
-            return self._event(self._read(body.strip()), whole=True)
+            return self._event(body.strip(), whole=True)
         except UpstreamBroke as error:
             return self._fail(error)
 
@@ -112,11 +115,12 @@ class Reply:
         """Gathered tool calls and the last line, or an error when the upstream stopped too early."""
         if self.failure:
             return b""
+        said: list[bytes] = []
         try:
-            said = [self._payload(payload) for payload in self._sse.close() if not self.over]
+            said.extend(self._payload(payload) for payload in self._sse.close() if not self.over)
             said.append(self._last())
         except UpstreamBroke as error:
-            return self._fail(error)
+            said.append(self._fail(error))
         self.over = True
         return b"".join(said)
 
@@ -129,13 +133,13 @@ class Reply:
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error
         self.over = True
-        return lines.error(error.message)
+        return self._rest() + lines.error(error.message)
 
     def _payload(self, payload: bytes) -> bytes:
-        if payload == b"[DONE]":
+        if payload == DONE:
             self._ended = self.over = True
             return b""
-        return self._event(self._read(payload))
+        return self._event(payload)
 
     def _read(self, payload: bytes) -> openai.Chunk:
         try:
@@ -144,11 +148,16 @@ class Reply:
             said = failures.sentence(payload[:400].decode(errors="replace"))
             raise UpstreamBroke(f"{self._provider} sent something that is not JSON: {said}") from error
 
-    def _event(self, chunk: openai.Chunk, *, whole: bool = False) -> bytes:
+    def _event(self, payload: bytes, *, whole: bool = False) -> bytes:
+        chunk = self._read(payload)
         if chunk.error or chunk.object == "error" or chunk.type == "error":
-            raise failures.in_stream(chunk.error or "the upstream reported an error", self._provider)
+            # older servers put the words beside the mark, not into `error`
+            error = chunk.error or openai.loose(payload.decode(errors="replace"))
+            raise failures.in_stream(error, self._provider)
         if chunk.usage is not None:
             self._usage = chunk.usage
+        elif chunk.x_groq is not None and chunk.x_groq.usage is not None:
+            self._usage = chunk.x_groq.usage
         if chunk.timings is not None:
             self._timings = chunk.timings
         if not chunk.choices:
@@ -160,36 +169,37 @@ class Reply:
             raise failures.in_stream(choice.error, self._provider)
         if choice.index and not whole:
             return b""  # Ollama has one answer; others of several are not for it
-        said = self._answer(choice)
-        if choice.finish_reason is not None and self._finish is None:
-            self._finish = choice.finish_reason
-        elif whole:
-            self._finish = ""
-        return said
-
-    def _answer(self, choice: openai.Choice) -> bytes:
-        delta = choice.delta
         if choice.logprobs:
             self._note_logprobs(choice.logprobs)
-        if delta is None:
-            if choice.text is not None:
-                return self._text(choice.text) if choice.text else b""
-            delta = choice.message
-            if delta is None or self._said:
-                return b""
-            if delta.tool_calls:
-                self._calls.whole(delta.tool_calls)
-                delta.tool_calls = None
-        return self._delta(delta)
+        if choice.delta is None or whole:
+            said = self._message(choice)
+        else:
+            said = self._delta(choice.delta)
+        if self._finish is None and (choice.finish_reason or whole):
+            self._finish = choice.finish_reason or ""  # some send "" with every chunk
+        return said
+
+    def _message(self, choice: openai.Choice) -> bytes:
+        """What a whole answer says; in a stream only if it is the first to say anything (F16)."""
+        message = choice.message or choice.delta
+        if message is None:
+            return self._text(choice.text) if choice.text else b""
+        if self._said:
+            return b""
+        if message.tool_calls:
+            self._gather(message.tool_calls, whole=True)
+            message.tool_calls = None
+        return self._delta(message)
 
     def _delta(self, delta: openai.Delta) -> bytes:
         said = b""
         thought = delta.reasoning_content or delta.reasoning or delta.thinking
-        if thought is None and delta.reasoning_details:
+        if not thought and delta.reasoning_details:
             thought = _details(delta.reasoning_details)
         if thought:
-            self._tags.passing = True  # a server that knows thinking leaves no tags in its text
-            said = self._thinking(thought)
+            if not self._tags.passing:
+                said = self._no_tags()
+            said += self._thinking(thought)
         content = delta.content
         if content:
             if type(content) is list:
@@ -203,6 +213,11 @@ class Reply:
         elif delta.function_call:
             self._gather([openai.ToolCall(index=0, function=delta.function_call)])
         return said
+
+    def _no_tags(self) -> bytes:
+        """A server that knows thinking leaves no tags in its text (quirk D5)."""
+        text = self._tags.switch_off()
+        return self._say(text) if text else b""
 
     def _parts(self, parts: Sequence[Any]) -> bytes:
         """Mistral's content is a list of text and thinking parts (quirk D4)."""
@@ -256,46 +271,55 @@ class Reply:
         pieces = [text[at : at + LONGEST_LINE] for at in range(0, len(text), LONGEST_LINE)]
         return b"".join([write(piece, self._take_logprobs()) for piece in pieces])
 
-    def _gather(self, calls: Sequence[openai.ToolCall]) -> None:
+    def _gather(self, calls: Sequence[openai.ToolCall], *, whole: bool = False) -> None:
         if not self._watch.first:
             self._watch.token()
         self._said = True
         try:
-            self._calls.feed(calls)
+            (self._calls.whole if whole else self._calls.feed)(calls)
         except ValueError as error:
             raise UpstreamBroke(f"{self._provider}: {error}") from error
 
     def _last(self) -> bytes:
-        if not self.finished:
-            raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
-        if reason := FAILED.get(self._finish or ""):
-            raise UpstreamBroke(f"{self._provider}: {reason} (finish reason {self._finish})")
-        if self._finish == "content_filter" and not self._said:
-            raise UpstreamBroke(f"{self._provider} withheld the answer: its content filter objected")
-        said = b""
-        thought, text = self._tags.close()
-        if thought:
-            said += self._thinking(thought)
-        if text:
-            said += self._say(text)
-        if self._stops is not None and (rest := self._stops.close()):
-            said += self._write(rest)
-        if self._calls:
-            said += self._writer.tool_calls(self._complete_calls())
+        self._check_end()
+        calls = self._complete_calls()
+        said = self._rest()
+        if calls:
+            said += self._writer.tool_calls(calls)
         return said + self._writer.done(
             done_reason(self._finish), self._stats(), self._take_logprobs()
         )
 
+    def _check_end(self) -> None:
+        """Raise UpstreamBroke where the answer is not one, although the stream has ended."""
+        if not self.finished:
+            raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
+        if not self._finish and not self._said:  # G16
+            raise UpstreamBroke(
+                f"{self._provider} sent an empty answer and no reason for its end; "
+                "the prompt may be longer than the model's context"
+            )
+        if reason := FAILED.get(self._finish or ""):
+            raise UpstreamBroke(f"{self._provider}: {reason} (finish reason {self._finish})")
+        if self._finish == "content_filter" and not self._said:
+            raise UpstreamBroke(f"{self._provider} withheld the answer: its content filter objected")
+
+    def _rest(self) -> bytes:
+        """Text that was held back, because it could have been the beginning of a tag or a stop."""
+        thought, text = self._tags.close()
+        said = self._thinking(thought) if thought else b""
+        if text:
+            said += self._say(text)
+        if self._stops is not None and (rest := self._stops.close()):
+            said += self._write(rest)
+        return said
+
     def _complete_calls(self) -> list[tools.Call]:
         try:
             return self._calls.close(self._names, self._seed)
-        except tools.CutOff as error:
-            cause = "the token limit cut it off" if done_reason(self._finish) == "length" else (
-                "its arguments are not JSON"
-            )
-            raise UpstreamBroke(
-                f"{self._provider}: the call of tool {error} is unusable: {cause}"
-            ) from error
+        except tools.Unusable as error:
+            cut = ": the token limit cut it off" if done_reason(self._finish) == "length" else ""
+            raise UpstreamBroke(f"{self._provider}: {error}{cut}") from error
 
     def _stats(self) -> Stats:
         usage = self._usage or openai.Usage()
@@ -343,10 +367,12 @@ def _logprobs(logprobs: Mapping[str, Any], top: int) -> Logprobs:
 
 
 def _token(item: Mapping[str, Any], top: int) -> dict[str, Any]:
-    token = str(item.get("token") or "")
-    value = item.get("logprob")
-    entry: dict[str, Any] = {"token": token, "logprob": float(value or 0.0)}
-    if token_bytes := item.get("bytes"):
+    token, value, token_bytes = item.get("token"), item.get("logprob"), item.get("bytes")
+    entry: dict[str, Any] = {
+        "token": token if isinstance(token, str) else "",
+        "logprob": value if isinstance(value, int | float) else UNLIKELY,
+    }
+    if token_bytes and isinstance(token_bytes, list):
         entry["bytes"] = token_bytes
     others = item.get("top_logprobs")
     if top and isinstance(others, list):

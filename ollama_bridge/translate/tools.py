@@ -6,7 +6,6 @@ the one form every upstream accepts (C12).
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -32,8 +31,8 @@ class Call(NamedTuple):
     arguments: Arguments
 
 
-class CutOff(ValueError):
-    """The arguments of a call end in the middle; the message is the tool's name."""
+class Unusable(ValueError):
+    """A call nobody could carry out; the message says which and why."""
 
 
 def short_id(*parts: object) -> str:
@@ -108,39 +107,48 @@ class Gatherer:
             self._open.append(pieces)
 
     def close(self, names: Mapping[str, str], seed: str) -> list[Call]:
-        """All calls in order, by the client's names; raises CutOff for one that is not complete."""
+        """All calls in order, by the client's names; raises Unusable for one that is not complete."""
         calls: list[Call] = []
+        used: set[str] = set()
         for pieces in self._open:
+            if not pieces.means_something():
+                continue
             name = names.get(pieces.name, pieces.name)
-            for place, arguments in enumerate(_objects(pieces)):
-                known = pieces.id if place == 0 else ""
-                calls.append(Call(known or short_id(seed, len(calls), name), name, arguments))
+            for arguments in _objects(pieces):
+                fresh = short_id(seed, len(calls), name)
+                call_id = pieces.id if pieces.id and pieces.id not in used else fresh
+                used.add(call_id)
+                calls.append(Call(call_id, name, arguments))
         return calls
 
     def _call(self, piece: openai.ToolCall, function: openai.Function) -> "_Pieces":
-        known = self._known(piece, function)
+        known = self._known(piece.id or "", piece.index, function.name or "")
         if known is None:
             known = _Pieces(piece.index)
             self._open.append(known)
         return known
 
-    def _known(self, piece: openai.ToolCall, function: openai.Function) -> "_Pieces | None":
-        """The call a piece belongs to: by its id, else by its index, else the last one."""
-        same = [call for call in self._open if call.piece_index == piece.index]
-        if piece.id:
-            by_id = [call for call in self._open if call.id == piece.id]
-            unnamed = same if piece.index is not None and same and not same[-1].id else []
-            return next(iter([*by_id, *unnamed][-1:]), None)
-        if piece.index is None and function.name and self._open and self._open[-1].name:
-            return None  # neither index nor id, but a name: a call of its own
-        return next(iter(same[-1:] or (self._open[-1:] if piece.index is None else [])), None)
+    def _known(self, call_id: str, index: int | None, name: str) -> "_Pieces | None":
+        """The open call a piece belongs to: by its id, else by its index, else the last one."""
+        same_id = [call for call in self._open if call_id and call.id == call_id]
+        if same_id:
+            return same_id[-1]
+        found = [call for call in self._open if index is None or call.index == index]
+        if not found:
+            return None
+        last = found[-1]
+        if call_id and (last.id or index is None):
+            return None  # C2: a new id is a new call, also under an index that is in use
+        if name and last.name and (index is None or name != last.name):
+            return None  # C1: a name opens a call; C5: but some repeat it with every piece
+        return last
 
 
 class _Pieces:
     """One call while it is being gathered."""
 
-    def __init__(self, piece_index: int | None) -> None:
-        self.piece_index = piece_index
+    def __init__(self, index: int | None) -> None:
+        self.index = index
         self.id = ""
         self.name = ""
         self.parts: list[str] = []
@@ -155,47 +163,48 @@ class _Pieces:
         self.parts.append(arguments)
         return len(arguments)
 
-    def text(self) -> str:
-        """The arguments as one text; cumulative pieces (C8) count once."""
-        if len(self.parts) > 1 and self._cumulative():
-            return self.parts[-1]
-        return "".join(self.parts)
+    def means_something(self) -> bool:
+        """Whether this is a call at all: some servers send an empty one with every message."""
+        return bool(self.id or self.name or self.parts or self.whole)
 
-    def _cumulative(self) -> bool:
-        first = self.parts[0]
-        return (
-            first.lstrip().startswith("{")
-            and len(first) > 1
-            and all(later.startswith(before) for before, later in zip(self.parts, self.parts[1:], strict=False))
-        )
+    def cumulative(self) -> bool:
+        """Whether each piece repeats all before it (C8)."""
+        pairs = zip(self.parts, self.parts[1:], strict=False)
+        return self.parts[0].startswith("{") and all(new.startswith(old) for old, new in pairs)
+
+
+_EMPTY = frozenset({"", "null", "{}", "[]", '""'})
+"""Ways to say "no arguments" (C9); PHP has the same word for an empty list and an empty object."""
 
 
 def _objects(pieces: _Pieces) -> list[Arguments]:
     """The argument objects of a call: nearly always one (C7: some gateways join several)."""
+    if not pieces.name:
+        raise Unusable("a tool call has no name")
     if pieces.whole is not None and not pieces.parts:
         return [pieces.whole]
-    text = pieces.text().strip()
-    if text in ("", "null", "{}"):
+    text = "".join(pieces.parts).strip()
+    if text in _EMPTY:
         return [{}]
     found = _split(text)
+    if (found is None or len(found) > 1) and pieces.cumulative():
+        found = _split(pieces.parts[-1]) or found
     if found is None:
         found = _split(_repaired(text))
     if found is None:
-        raise CutOff(pieces.name or "without a name")
-    fuller = [arguments for arguments in found if arguments]
-    return fuller or [{}]
+        raise Unusable(f"the arguments of its call of tool {pieces.name} are not complete JSON")
+    return [arguments for arguments in found if arguments] or [{}]
 
 
 def _split(text: str) -> list[Arguments] | None:
     """Every JSON object in a row of them; None when something else stands there."""
-    decoder = json.JSONDecoder(strict=False)
     found: list[Arguments] = []
     at = 0
     try:
         while at < len(text):
-            value, at = decoder.raw_decode(text, at)
+            value, at = openai.loose_from(text, at)
             if isinstance(value, str):  # the object was encoded twice
-                value = json.loads(value, strict=False)
+                value = openai.loose(value)
             if not isinstance(value, dict):
                 return None
             found.append(value)
@@ -206,17 +215,17 @@ def _split(text: str) -> list[Arguments] | None:
     return found
 
 
-_TRAILING_COMMA = re.compile(r",\s*([}\]])")
+_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
+_MISTAKE = re.compile(r'("(?:[^"\\]|\\.)*")|,\s*(?=[}\]])|\b(None|True|False)\b', re.DOTALL)
+_WORDS = {"None": "null", "True": "true", "False": "false"}
 
 
 def _repaired(text: str) -> str:
     """What weak models get wrong most (C10): a fence, single quotes, trailing commas, Python words."""
-    text = re.sub(r"^```(?:json)?\s*|\s*```$", "", text)
+    text = _FENCE.sub("", text)
     if '"' not in text:
         text = text.replace("'", '"')
-    words = {"None": "null", "True": "true", "False": "false"}
-    text = re.sub(r"(?<=[:\[,\s])(None|True|False)(?=\s*[,}\]])", lambda word: words[word[1]], text)
-    return _TRAILING_COMMA.sub(r"\1", text)
+    return _MISTAKE.sub(lambda found: found[1] or _WORDS.get(found[2], ""), text)
 
 
 def text_of(arguments: Arguments) -> str:

@@ -76,7 +76,7 @@ def _part(part: re.Match[str], text: str) -> int:
         raise BadRequest(f"time: missing unit in duration {_quoted(text)}")
     if unit not in _UNITS:
         raise BadRequest(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
-    fraction = fraction[:18]  # what Go's 64 bits hold
+    fraction = fraction[: 19 if int(fraction[:19] or "0") <= _MOST else 18]  # as Go's 64 bits
     size = _UNITS[unit]
     amount = int(whole or "0") * size + int(int(fraction or "0") * (size / 10 ** len(fraction)))
     if amount > _MOST:

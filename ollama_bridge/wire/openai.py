@@ -4,6 +4,8 @@ Strategy: one typed decode for what nearly every server sends; whatever does not
 text, null in an odd place) is read again without types and put right field by field.
 """
 
+import json
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-SCENARIOS = "a1,a100,s10,b1,b100,p100,d1,f1,u10,k10"
+SCENARIOS = "a1,a100,s10,b1,b100,p100,f1,u10,k10"
+"""Not d1 and d8: they want embeddings back unchanged, while /api/embed owes vectors of length one."""
 
 
 class Gate(NamedTuple):

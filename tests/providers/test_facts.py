@@ -51,16 +51,21 @@ def test_one_model_is_found_by_every_spelling(model_id: str) -> None:
         ("Meta-Llama-3.1-8B-Instruct-Turbo", "llama-3-1-8b-instruct"),
         ("gpt-oss:20b", "gpt-oss-20b"),
         ("nomic-embed-text:v1.5", "nomic-embed-text-v1-5"),
-        ("mxbai-embed-large:335m-q8_0", None),
+        ("bge-m3:q8_0", "bge-m3"),
         ("text-embedding-3-small/", "text-embedding-3-small"),
     ],
 )
-def test_what_hosts_add_is_seen_through(model_id: str, same_as: str | None) -> None:
-    assert facts.of(model_id) == (facts.of(same_as) if same_as else None)
-    assert same_as is None or facts.of(same_as) is not None
+def test_what_hosts_add_is_seen_through(model_id: str, same_as: str) -> None:
+    known, same = facts.of(model_id), facts.of(same_as)
+    assert known is not None
+    assert same is not None
+    assert known.context_length == same.context_length
+    assert known.capabilities == same.capabilities
 
 
-@pytest.mark.parametrize("model_id", ["", "/", "-", "latest", "x", "my-model", "auto", "🦙", "a" * 500])
+@pytest.mark.parametrize(
+    "model_id", ["", "/", "-", "latest", "x", "my-model", "auto", "🦙", "a" * 500]
+)
 def test_what_is_not_known_is_none(model_id: str) -> None:
     assert facts.of(model_id) is None
 

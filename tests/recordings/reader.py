@@ -28,7 +28,7 @@ class Said:
     thinking: str = ""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     done_reason: str = ""
-    usage: tuple[int, int] | None = None
+    usage: tuple[int | None, int | None] = (None, None)
     error: str = ""
     """Words that must be in the error; empty when the reply is complete."""
 
@@ -89,7 +89,8 @@ def stream(text: str) -> Said:
         if said.error:
             answer.close(said)
             return said
-        said.usage = _usage(chunk) or said.usage  # F7: the last one, never a sum
+        if any(_usage(chunk)):
+            said.usage = _usage(chunk)  # F7: the last one, never a sum
         # several answers: Ollama has one, the first; F5, F8: no choices is nothing said
         for choice in chunk.get("choices") or []:
             if not choice.get("index"):
@@ -98,6 +99,8 @@ def stream(text: str) -> Said:
     # F9: a finish reason or [DONE] completes an answer; one of them is enough, none is not
     if not said.error and not ended and not answer.finish:
         said.error = "stopped before"
+    if not said.error and answer.is_nothing():
+        said.error = "empty answer"
     return said
 
 
@@ -112,6 +115,8 @@ def whole(value: dict[str, Any]) -> Said:
         return Said(error=message(choice["error"]))
     answer.take(choice, whole=True)
     answer.close(said)
+    if answer.is_nothing():
+        said.error = "empty answer"
     return said
 
 
@@ -126,10 +131,12 @@ class _Answer:
         # F6b: the first finish reason counts; "" (Snowflake) is none
         self.finish = self.finish or choice.get("finish_reason") or ""
         part: dict[str, Any] = choice.get("delta") or {}
-        # F16: `message` beside `delta` repeats all text so far
+        # F16: in a stream `message` repeats all text so far; in a whole reply `delta` is empty
         if whole or ("delta" not in choice and not self.text):
             part = choice.get("message") or {}
-        self.text += choice.get("text") or ""  # F16b: text completions
+        # F16b: text completions; Together repeats the text of chat deltas there
+        if "delta" not in choice and "message" not in choice:
+            self.text += choice.get("text") or ""
         # D2: one of the spellings, never two; D3: details only when none of them is filled
         thought = part.get("reasoning_content") or part.get("reasoning") or part.get("thinking")
         self.thinking += thought or _details(part.get("reasoning_details"))
@@ -173,6 +180,10 @@ class _Answer:
                 return call
         return None
 
+    def is_nothing(self) -> bool:
+        """G16: an empty answer is one only if the server says why it ended."""
+        return not (self.finish or self.text or self.thinking or self.calls)
+
     def close(self, said: Said) -> None:
         said.text, said.thinking = self.text, self.thinking
         if not self.thinking:
@@ -185,7 +196,7 @@ class _Answer:
         for call in self.calls:
             objects = _objects(call.arguments)
             if objects is None or not call.name:  # C10: cut off, or nothing one can call
-                said.error = call.name
+                said.error = call.name or "no name"
                 said.calls = []
                 return
             said.calls += [(call.name, arguments) for arguments in objects]
@@ -203,10 +214,10 @@ def _events(text: str) -> Iterator[str]:
             data.append(value.removeprefix(" "))
 
 
-def _usage(value: dict[str, Any]) -> tuple[int, int] | None:
+def _usage(value: dict[str, Any]) -> tuple[int | None, int | None]:
     # Groq puts it into x_groq too, and for some models only there
-    usage = value.get("usage") or (value.get("x_groq") or {}).get("usage")
-    return (usage["prompt_tokens"], usage["completion_tokens"]) if usage else None
+    usage = value.get("usage") or (value.get("x_groq") or {}).get("usage") or {}
+    return usage.get("prompt_tokens"), usage.get("completion_tokens")
 
 
 def _details(details: list[dict[str, Any]] | None) -> str:
@@ -271,7 +282,7 @@ def _cause(raw: str) -> str:
 
 def vectors(recording: dict[str, Any]) -> list[list[float]]:
     """The embeddings in the order of the inputs."""
-    small = ((recording.get("request") or {}).get("encoding_format") or "").endswith("int8")
+    small = recording["provider"] == "perplexity"  # its default is base64 of signed bytes
     data = sorted(recording["response"]["data"], key=lambda item: item["index"])
     return [_numbers(item["embedding"], small=small) for item in data]
 
@@ -280,6 +291,6 @@ def _numbers(value: Any, *, small: bool) -> list[float]:
     if not isinstance(value, str):
         return [float(number) for number in value]
     data = base64.b64decode(value)
-    if small:  # Perplexity: signed bytes
+    if small:
         return [float(number) for number in struct.unpack(f"<{len(data)}b", data)]
     return list(struct.unpack(f"<{len(data) // 4}f", data))

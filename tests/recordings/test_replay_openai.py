@@ -5,6 +5,7 @@ What it should have become is told by `reader`, which shares no code with the pa
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
@@ -105,6 +106,7 @@ def test_refusal(case: dict[str, Any], record_property: Callable[[str, object], 
     record_property("recording", f"{case['kind']} error")
     recording = reader.load(case)
     expected = " ".join(reader.message(recording["response"]).split())
+    expected = re.sub(r"\bsk-[\w*-]+", "[hidden]", expected)  # keys, even half hidden ones
 
     error = failures.refused(
         case["status"], reader.body(recording), provider="lab", model="some-model"
@@ -112,9 +114,15 @@ def test_refusal(case: dict[str, Any], record_property: Callable[[str, object], 
 
     assert 400 <= error.status <= 599
     assert error.status != 401
-    assert (error.status < 500) == (case["status"] < 500 and case["status"] != 401)
+    assert (error.status < 500) == _is_the_clients(case["status"], expected)
     assert expected[:1000] in error.message
     assert "\n" not in error.message
+
+
+def _is_the_clients(status: int, said: str) -> bool:
+    """Whether the request is at fault: not when our key is (trap 11), but when a model lacks tools
+    whatever the status (C17, C18)."""
+    return (status < 500 and status != 401) or said == "Cannot use tools with stream"
 
 
 @_each(_is_embedding)
@@ -174,7 +182,7 @@ def _compare_whole(outcome: tuple[Reply, bytes], expected: reader.Said) -> None:
         assert json.loads(data) == {"error": reply.failure.message}
         return
     assert reply.failure is None
-    assert reply.estimated == (expected.usage is None)
+    assert reply.estimated == (None in expected.usage)
     _compare([rules.whole(data)], expected)
 
 
@@ -193,8 +201,6 @@ def _compare(said: list[dict[str, Any]], expected: reader.Said) -> None:
 
 def _compare_last(last: dict[str, Any], expected: reader.Said) -> None:
     assert last["done_reason"] == expected.done_reason
-    if expected.usage:
-        prompt, answer = expected.usage
+    for name, number in zip(("prompt_eval_count", "eval_count"), expected.usage, strict=True):
         # trap 33: a count of zero would vanish, and clients need a number
-        assert last["prompt_eval_count"] == max(1, prompt)
-        assert last["eval_count"] == max(1, answer)
+        assert number is None or last[name] == max(1, number)

@@ -216,6 +216,11 @@ def test_unit(numbers, dimensions, expected):
     assert embed.unit(embed.Vector(numbers), dimensions).numbers == pytest.approx(expected)
 
 
+def test_a_unit_vector_is_not_made_again():
+    vector = embed.Vector(UNIT)
+    assert all(embed.unit(vector, dimensions) is vector for dimensions in (0, 2, 3))
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_refused(number):
     body = reply(base64_of([1.0, number, 2.0]))
@@ -275,6 +280,8 @@ def test_a_unit_vector_leaves_with_the_digits_that_came(layout):
         b'{"data":[{"embedding":[9,9],"embedding":[0.6,0.8]}]}',
         b'{"data":[{"x\\"embedding":[9,9],"embedding":[0.6,0.8]}]}',
         b'{"data":[{"embedd\\u0069ng":[0.6,0.8]}]}',
+        b'{"more":{"embedding":[0.6,9]},"data":[{"embedding":[0.6,0.8]}]}',
+        b'{"more":{"embedding":[9,0.8]},"data":[{"embedding":[0.6,0.8]}]}',
         b'{"more":{"embedding":[]},"data":[{"embedding":[0.6,0.8]}]}',
         b'{"more":{"embedding":["a","b"]},"data":[{"embedding":[0.6,0.8]}]}',
     ],
