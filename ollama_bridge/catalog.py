@@ -84,6 +84,8 @@ class Entry:
     context_length: int
     context_source: str
     digest: str
+    refuses: frozenset[str] = frozenset()
+    """Capabilities the model is known not to have; of the others nobody tells."""
     alias: Alias | None = None
     embedding_length: int | None = None
     max_output: int | None = None
@@ -358,6 +360,7 @@ def _entry(name: str, provider: Provider, model_id: str, listed: Listed | None) 
         targets=(Target(provider, model_id),),
         capabilities=capabilities,
         capabilities_source=capabilities_source,
+        refuses=_refuses(told, known) - frozenset(capabilities),
         context_length=context,
         context_source=context_source,
         digest=_digest(name, provider.name, model_id, *capabilities, str(context)),
@@ -401,6 +404,15 @@ def _capabilities(
     return _sensible((usual | has) - told.lacks), "upstream"
 
 
+def _refuses(told: Listed, known: facts.Facts | None) -> frozenset[str]:
+    """What the model is known not to do: its list denies it, or public facts do not have it."""
+    return told.lacks if known is None else told.lacks | (_PUBLIC - known.capabilities)
+
+
+_PUBLIC = frozenset({"completion", "tools", "thinking", "vision", "embedding"})
+"""Capabilities that public facts tell of."""
+
+
 @lru_cache(maxsize=256)
 def _sensible(capabilities: frozenset[str]) -> tuple[str, ...]:
     """In Ollama's order, without what makes no sense together."""
@@ -420,8 +432,10 @@ def _alias_entry(name: str, alias: Alias, found: list[Entry]) -> Entry:
     if first.alias:
         alias = _on_top(alias, first.alias)
     capabilities, capabilities_source = first.capabilities, first.capabilities_source
+    refuses = first.refuses
     if alias.capabilities is not None:
         capabilities, capabilities_source = _ordered(alias.capabilities), "settings"
+        refuses = frozenset(CAPABILITIES) - frozenset(alias.capabilities)
     context, context_source = first.context_length, first.context_source
     if alias.context_length:
         context, context_source = alias.context_length, "settings"
@@ -435,6 +449,7 @@ def _alias_entry(name: str, alias: Alias, found: list[Entry]) -> Entry:
         alias=alias,
         capabilities=capabilities,
         capabilities_source=capabilities_source,
+        refuses=refuses,
         context_length=context,
         context_source=context_source,
         digest=_digest(name, *names, *capabilities, str(context), _content(alias)),

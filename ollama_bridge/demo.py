@@ -47,7 +47,7 @@ MODELS: tuple[dict[str, Json], ...] = (
         "created": CREATED,
         "owned_by": "ollama-bridge",
         "context_length": 32768,
-        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+        "capabilities": ["completion", "tools", "insert", "vision", "thinking"],
         "supported_parameters": [
             "logprobs",
             "max_tokens",

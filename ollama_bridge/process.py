@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ BOOT_LOG = "boot.log"
 """What a daemon prints before it has a log."""
 
 STOP_SECONDS = 20.0
+_ASK_SECONDS = 5.0
 _KILL_SECONDS = 3.0
 
 
@@ -55,6 +57,8 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
             start_new_session=True,
             creationflags=_DETACHED,
         )
+    # a parent that lives on, like the tray, must not keep a dead daemon as a zombie
+    threading.Thread(target=child.wait, name="reaper", daemon=True).start()
     try:
         return client.wait_ready(state, instance_id, timeout, lambda: child.poll() is None)
     except NotRunning:
@@ -69,11 +73,11 @@ _DETACHED = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(
 """Flags of Windows; 0 elsewhere, where a new session does the same."""
 
 
-def stop(state: Path, timeout: float = STOP_SECONDS) -> bool:
+def stop(state: Path, timeout: float = STOP_SECONDS, patience: float = _ASK_SECONDS) -> bool:
     """Stop the daemon of that state folder; False when none was running."""
     note = instance.read(state)
     try:
-        client.connect(state).shutdown()
+        client.connect(state, patience).shutdown()
     except NotRunning:
         if is_gone(state, 0):
             instance.remove(state)  # left by a daemon that was killed

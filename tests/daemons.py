@@ -84,4 +84,6 @@ def end(process: "subprocess.Popen[str]") -> None:
     """End a foreground daemon, however the test went."""
     if process.poll() is None:
         process.kill()
-    process.communicate()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ollama_bridge.catalog import DEFAULT_CONTEXT, Catalog, Entry, invalid_name, tagged
 from ollama_bridge.errors import ModelNotFound
 from ollama_bridge.providers.provider import Alias, Provider
-from ollama_bridge.translate.models import UpstreamModel
+from ollama_bridge.translate.model_list import UpstreamModel
 
 
 def catalog(

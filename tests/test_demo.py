@@ -83,7 +83,7 @@ async def test_models(client):
     chatting, embedding = listed["data"]
     assert chatting["id"] == "demo"
     assert {"tools", "reasoning", "structured_outputs"} <= set(chatting["supported_parameters"])
-    assert chatting["architecture"]["input_modalities"] == ["text", "image"]
+    assert {"completion", "vision", "insert"} <= set(chatting["capabilities"])
     assert embedding["id"] == "demo-embed"
     assert embedding["dimensions"] == 384
     assert all(model["context_length"] > 0 for model in listed["data"])

@@ -17,7 +17,7 @@ from ollama_bridge.catalog import Catalog, Entry
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.provider import Provider
-from ollama_bridge.translate import models
+from ollama_bridge.translate import model_list, models
 from ollama_bridge.wire.stamp import stamper
 
 STALE = 60.0
@@ -75,6 +75,8 @@ class Bridge:
         self.keys = keys
         self.stamp = stamper(clock)
         self.clock = clock
+        self.began = clock()
+        """Nanoseconds; dates models whose age nobody tells, so that it does not change."""
         self.monotonic = monotonic
         self.loaded: dict[str, models.Loaded] = {}
         self.active = self.requests = self.errors = 0
@@ -87,6 +89,7 @@ class Bridge:
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._warm: asyncio.Future[None] | None = None
         self.catalog = self._catalog({})
+        self._tags: tuple[Catalog | None, bytes] = (None, b"")
 
     # names
 
@@ -110,6 +113,14 @@ class Bridge:
             if self._age(name) > STALE:
                 self._fetch(name)
         return self.catalog
+
+    def tags(self) -> bytes:
+        """The reply of /api/tags, made once for each catalog: thousands of models take 15 ms."""
+        made_for, reply = self._tags
+        if made_for is not self.catalog:
+            reply = models.tags(self.catalog.entries, self.began)
+            self._tags = self.catalog, reply
+        return reply
 
     async def first_lists(self, patience: float) -> None:
         """Wait until each provider that has no list at all has been asked once."""
@@ -225,7 +236,7 @@ class Bridge:
         try:
             client = await self.upstream(provider)
             body = await client.models()
-            found = models.read_list(body)
+            found = model_list.read_list(body)
         except BridgeError as error:
             self.list_errors[provider.name] = error.message
             _log.warning("no model list from %s: %s", provider.name, error.message)
@@ -259,7 +270,7 @@ class Bridge:
     def _saved(self, name: str) -> Any:
         path = self._file(self.config.providers[name])
         try:
-            return models.read_list(path.read_bytes()) if path else None
+            return model_list.read_list(path.read_bytes()) if path else None
         except (OSError, BridgeError):
             return None
 

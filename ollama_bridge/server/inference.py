@@ -72,11 +72,14 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
 async def find(bridge: Bridge, name: str) -> Entry:
     """The model, or Ollama's own error for a name that is not one."""
     stripped = name.strip()
-    if invalid_name(stripped):
-        raise BadRequest("invalid model name")
-    if stripped.lower().endswith(":cloud:local") or stripped.lower().endswith(":local:cloud"):
+    if stripped.lower().endswith((":cloud:local", ":local:cloud")):
         raise BadRequest(f'use either :local or :cloud, not both: "{name}"')
-    return await bridge.resolve(stripped)
+    try:
+        return await bridge.resolve(stripped)
+    except ModelNotFound:
+        if invalid_name(stripped):
+            raise BadRequest("invalid model name") from None
+        raise
 
 
 def full_name(name: str) -> str:
@@ -92,15 +95,16 @@ def _check_range(request: Request) -> None:
 
 
 def _check_abilities(entry: Entry, request: Request, verb: str, needed: str) -> None:
-    """Refuse what the model is known not to do; where nothing is known the upstream decides."""
-    if entry.capabilities_source == "default":
-        return
+    """Refuse what the model is known not to do; where nobody tells, the upstream decides.
+
+    `insert` has to be known: servers that cannot do it ignore `suffix` without a word.
+    """
     able = entry.capabilities
-    if request.think and "thinking" not in able:
+    if request.think and "thinking" in entry.refuses:
         raise NotSupported(f'"{request.model}" does not support thinking')
     if "completion" not in able and "embedding" in able:
         raise NotSupported(f'"{request.model}" does not support {verb}')
-    if needed and needed not in able:
+    if needed in entry.refuses or (needed == "insert" and needed not in able):
         raise NotSupported(f"{full_name(request.model.strip())} does not support {needed}")
 
 

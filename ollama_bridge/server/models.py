@@ -1,9 +1,9 @@
 """/, /api/version, /api/tags, /api/ps, /api/show: answered from memory, never from an upstream."""
 
-from ollama_bridge.catalog import invalid_name
 from ollama_bridge.errors import BadRequest, ModelNotFound
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, Exchange
+from ollama_bridge.server.inference import find
 from ollama_bridge.translate import models
 from ollama_bridge.wire import ollama
 
@@ -31,7 +31,7 @@ async def tags(bridge: Bridge, exchange: Exchange) -> None:
     """GET|HEAD /api/tags."""
     known = any(models is not None for models in bridge.listing().lists.values())
     await bridge.first_lists(PATIENCE if known else PATIENCE_AT_START)
-    await exchange.answer(models.tags(bridge.catalog.entries, bridge.clock()))
+    await exchange.answer(bridge.tags())
 
 
 async def ps(bridge: Bridge, exchange: Exchange) -> None:
@@ -45,14 +45,18 @@ async def show(bridge: Bridge, exchange: Exchange) -> None:
     name = (request.model or request.name).strip()
     if not name:
         raise BadRequest("model is required")
-    if invalid_name(name):
-        raise BadRequest("invalid model name")
     try:
-        entry = await bridge.resolve(name)
+        entry = await find(bridge, name)
     except ModelNotFound as error:
         tagged = name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
         raise ModelNotFound(f"model '{tagged}' not found") from error
     agent = exchange.header(b"user-agent")
     await exchange.answer(
-        models.show(entry, requested=name, verbose=request.verbose, user_agent=agent)
+        models.show(
+            entry,
+            requested=name,
+            verbose=request.verbose,
+            user_agent=agent,
+            now=bridge.began,
+        )
     )

@@ -1,15 +1,16 @@
-"""An upstream's error, in whatever shape it came, as one sentence and the status a client should see.
+"""An upstream's error, in whatever shape it came: one sentence, and the status a client sees.
 
 Sources: upstream-quirks sections C17, C21, G, H4; ollama-api traps 7, 8, 10, 11.
 """
 
+import html
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from ollama_bridge.errors import ModelNotFound, NotSupported, UpstreamBroke, UpstreamFailed
+from ollama_bridge.wire import openai
 
 LONGEST = 1200
 """Characters of an upstream's text that are passed on."""
@@ -26,7 +27,8 @@ STATUS: Mapping[int, int] = {
 """What a client sees for an upstream's status; others from 400 on stay as they are."""
 
 _TEXT_KEYS = ("message", "detail", "msg", "error_description", "reason", "title", "error")
-_HTML = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_PAGE = re.compile(r"(?i)<!doctype html|<html\b|<body\b")
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _SECRET = re.compile(
     r"(?i)\bbearer\s+[-\w.~+/=]{16,}|\bsk-[-\w*]{6,}|\bAIza[-\w]{16,}|"
     r"\b(?:pk|rk|gsk|xai|hf|nvapi|ghp|gho|csk|fw|r8)[-_][-\w*]{16,}"
@@ -44,16 +46,20 @@ _IMAGES = re.compile(
 _THINKING = re.compile(r"(?i)does not support (?:parameter )?(?:reasoning|thinking)")
 _FEATURES = ((_TOOLS, "tools"), (_IMAGES, "images"), (_THINKING, "thinking"))
 _NO_MODEL = re.compile(
-    r"(?i)model.{0,200}(?:not found|does not exist|not exist|decommissioned|unknown|is not available)|"
-    r"(?:unknown|invalid|no such) model|not a valid model|invalid_model|model_not_found"
+    r"(?i)\bmodel:?(?: \S+)? (?:(?:was |could )?not (?:be )?found|(?:does )?not exist|"
+    r"(?:is |has been )(?:unknown|decommissioned|deprecated|not available))|"
+    r"\b(?:unknown|no such) model\b|\binvalid model(?::| name| id|$)|not a valid model|"
+    r"no endpoints found for|\binvalid_model\b|\bmodel_(?:not_found|decommissioned)\b"
 )
+_NO_ROUTE = re.compile(r"(?i)not found|cannot post|invalid url|no route|no reason given")
 
 
 def sentence(error: Any) -> str:
     """The human part of an error value, in one line, without markup or secrets."""
-    text = _dig(error)
-    text = " ".join(_HTML.sub(" ", text).split())
-    return redact(text)[:LONGEST] or "no reason given"
+    text = _dig(error).encode(errors="replace").decode()  # half emoji cannot be logged
+    if _PAGE.search(text):
+        text = html.unescape(_TAGS.sub(" ", text))
+    return redact(" ".join(text.split()))[:LONGEST] or "no reason given"
 
 
 def redact(text: str) -> str:
@@ -76,16 +82,16 @@ def refused(
     status: int, body: bytes, *, provider: str, model: str, retry_after: str = ""
 ) -> UpstreamFailed | ModelNotFound | NotSupported:
     """The upstream answered with an error status: what the client gets to see."""
-    text = sentence(_json(body))
+    error = _json(body)
+    text = sentence(error)
     if status in (400, 404, 422, 500, 501):
         for pattern, feature in _FEATURES:
             if pattern.search(text):
                 return NotSupported(f'"{model}" does not support {feature} ({provider}: {text})')
-    if status in (400, 404) and _NO_MODEL.search(text):
+    if status in (400, 404) and _NO_MODEL.search(f"{text} {_word(error)}"):
         return ModelNotFound(f"model '{model}' not found ({provider}: {text})")
-    advice = _ADVICE.get(status, "")
     return UpstreamFailed(
-        f"{provider}: {text}{advice.format(provider=provider, status=status)}",
+        f"{provider}: {text}{_advice(status, text, provider)}",
         status=_status(status),
         upstream_status=status,
         detail=text,
@@ -93,11 +99,14 @@ def refused(
     )
 
 
-_KEY_ADVICE = " (upstream status {status}: set a valid key with `ollama-bridge keys set {provider}`)"
-_ADVICE: Mapping[int, str] = {
-    401: _KEY_ADVICE,
-    404: " (upstream status 404: check the base URL of provider {provider})",
-}
+def _advice(status: int, text: str, provider: str) -> str:
+    if status == 401:
+        remedy = f"set a valid key with `ollama-bridge keys set {provider}`"
+    elif status == 404 and _NO_ROUTE.search(text):
+        remedy = f"check the base URL of provider {provider}"
+    else:
+        return ""
+    return f" (upstream status {status}: {remedy})"
 
 
 def _status(status: int) -> int:
@@ -118,39 +127,44 @@ def _code(error: Any) -> int | None:
     return None
 
 
+def _word(error: Any) -> str:
+    """The error's code, where it is a word for programs."""
+    inner = error.get("error") if isinstance(error, dict) else None
+    code = inner.get("code") if isinstance(inner, dict) else None
+    return code if isinstance(code, str) else ""
+
+
 def _json(body: bytes) -> Any:
+    text = body.decode(errors="replace")
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return body[: 8 * LONGEST].decode(errors="replace")
+        return openai.loose(text)
+    except (ValueError, RecursionError):
+        return text[: 8 * LONGEST]
 
 
 def _dig(error: Any, depth: int = 6) -> str:
     if isinstance(error, str):
         return error
-    if depth == 0 or error is None:
+    if error is None or depth == 0:
         return ""
     if isinstance(error, list):
         return next((text for item in error if (text := _dig(item, depth - 1))), "")
-    if not isinstance(error, dict):
-        return str(error)
+    return _of_object(error, depth - 1) if isinstance(error, dict) else str(error)
+
+
+def _of_object(error: Mapping[str, Any], depth: int) -> str:
     if cause := _cause(error):
-        return f"{_dig(error.get('message'), depth - 1)}: {_dig(cause, depth - 1)}".lstrip(": ")
-    inner = error.get("error")
-    if isinstance(inner, dict | list) and (text := _dig(inner, depth - 1)):
-        return text
-    if text := next((text for key in _TEXT_KEYS if (text := _dig(error.get(key), depth - 1))), ""):
-        return text
-    return msgspec.json.encode(error).decode() if error else ""
+        return f"{_dig(error.get('message'), depth)}: {_dig(cause, depth)}".lstrip(": ")
+    if isinstance(place := error.get("loc"), list) and "msg" in error:  # FastAPI names the field
+        return f"{'.'.join(map(str, place))}: {_dig(error['msg'], depth)}"
+    nested = isinstance(error.get("error"), dict | list)
+    keys = ("error", *_TEXT_KEYS) if nested else _TEXT_KEYS
+    found = next((text for key in keys if (text := _dig(error.get(key), depth))), "")
+    return found or (json.dumps(error) if error else "")
 
 
 def _cause(error: Mapping[str, Any]) -> Any:
     """OpenRouter wraps the real vendor's reply, a JSON string, in `metadata.raw` (quirk G6b)."""
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    if not isinstance(raw, str):
-        return raw if isinstance(raw, dict) else None
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return raw
+    return _json(raw.encode(errors="replace")) if isinstance(raw, str) and raw else raw

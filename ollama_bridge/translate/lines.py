@@ -69,7 +69,9 @@ class Lines:
         return self._line('""', _end(reason, stats, logprobs))
 
     def _line(self, said: str, rest: str) -> bytes:
-        return f"{self._head}{self._stamp()}{self._open}{said}{self._form.close},{rest}}}\n".encode()
+        return (
+            f"{self._head}{self._stamp()}{self._open}{said}{self._form.close},{rest}}}\n".encode()
+        )
 
 
 class Whole:
@@ -129,7 +131,9 @@ def _head(model: str) -> str:
 
 
 def _end(reason: str, stats: Stats, logprobs: Logprobs | None) -> str:
-    counters = ",".join(f'"{name}":{value}' for name, value in zip(stats._fields, stats, strict=True))
+    counters = ",".join(
+        f'"{name}":{value}' for name, value in zip(stats._fields, stats, strict=True)
+    )
     return f'"done":true,"done_reason":"{reason}",{counters}{_logprobs(logprobs)}'
 
 
@@ -138,5 +142,7 @@ def _logprobs(logprobs: Logprobs | None) -> str:
 
 
 def _call(index: int, call: Call) -> str:
-    function = f'{{"index":{index},"name":{quoted(call.name)},"arguments":{encoded(call.arguments)}}}'
+    function = (
+        f'{{"index":{index},"name":{quoted(call.name)},"arguments":{encoded(call.arguments)}}}'
+    )
     return f'{{"id":{quoted(call.id)},"function":{function}}}'

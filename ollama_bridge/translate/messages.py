@@ -62,7 +62,9 @@ class _Conversation:
 
     def __init__(self) -> None:
         self._sent: list[Message] = []
-        self._waiting: list[tuple[str, str, str]] = []  # id as sent, id as the client knows it, name
+        self._waiting: list[
+            tuple[str, str, str]
+        ] = []  # id as sent, id as the client knows it, name
         self._pictures: list[str] = []
         self._used: set[str] = set()
 
@@ -110,10 +112,12 @@ class _Conversation:
         }
 
     def _fresh_id(self, known: str, place: int, name: str) -> str:
-        """The client's id where it suits, else one that is the same each time this history is sent."""
+        """The client's id where it suits, else one that is the same whenever this is sent again."""
         call_id = known
         if not tools.suits_every_upstream(known):
-            call_id = tools.short_id(known) if known else tools.short_id(len(self._sent), place, name)
+            call_id = (
+                tools.short_id(known) if known else tools.short_id(len(self._sent), place, name)
+            )
         if call_id in self._used:
             call_id = tools.short_id(known, len(self._sent), place)
         self._used.add(call_id)

@@ -112,7 +112,7 @@ class Reply:
             return self._fail(error)
 
     def close(self) -> bytes:
-        """Gathered tool calls and the last line, or an error when the upstream stopped too early."""
+        """Gathered tool calls and the last line; an error when the upstream stopped too early."""
         if self.failure:
             return b""
         said: list[bytes] = []
@@ -146,7 +146,9 @@ class Reply:
             return openai.chunk(payload)
         except (ValueError, RecursionError) as error:
             said = failures.sentence(payload[:400].decode(errors="replace"))
-            raise UpstreamBroke(f"{self._provider} sent something that is not JSON: {said}") from error
+            raise UpstreamBroke(
+                f"{self._provider} sent something that is not JSON: {said}"
+            ) from error
 
     def _event(self, payload: bytes, *, whole: bool = False) -> bytes:
         chunk = self._read(payload)
@@ -164,17 +166,17 @@ class Reply:
             if whole:
                 raise UpstreamBroke(f"{self._provider} sent a reply without an answer in it")
             return b""
-        choice = chunk.choices[0]
+        return self._choice(chunk.choices[0], whole=whole)
+
+    def _choice(self, choice: openai.Choice, *, whole: bool) -> bytes:
         if choice.error:
             raise failures.in_stream(choice.error, self._provider)
         if choice.index and not whole:
             return b""  # Ollama has one answer; others of several are not for it
         if choice.logprobs:
             self._note_logprobs(choice.logprobs)
-        if choice.delta is None or whole:
-            said = self._message(choice)
-        else:
-            said = self._delta(choice.delta)
+        delta = None if whole else choice.delta
+        said = self._message(choice) if delta is None else self._delta(delta)
         if self._finish is None and (choice.finish_reason or whole):
             self._finish = choice.finish_reason or ""  # some send "" with every chunk
         return said
@@ -302,7 +304,9 @@ class Reply:
         if reason := FAILED.get(self._finish or ""):
             raise UpstreamBroke(f"{self._provider}: {reason} (finish reason {self._finish})")
         if self._finish == "content_filter" and not self._said:
-            raise UpstreamBroke(f"{self._provider} withheld the answer: its content filter objected")
+            raise UpstreamBroke(
+                f"{self._provider} withheld the answer: its content filter objected"
+            )
 
     def _rest(self) -> bytes:
         """Text that was held back, because it could have been the beginning of a tag or a stop."""
@@ -355,7 +359,7 @@ def _joined(parts: Any) -> str:
 
 
 def _logprobs(logprobs: Mapping[str, Any], top: int) -> Logprobs:
-    """OpenAI's log probabilities in Ollama's form, from the chat shape or the text completion one."""
+    """Ollama's form of log probabilities, from OpenAI's for chats or the one for completions."""
     content = logprobs.get("content")
     if isinstance(content, list):
         return [_token(item, top) for item in content if isinstance(item, dict)]
@@ -376,5 +380,7 @@ def _token(item: Mapping[str, Any], top: int) -> dict[str, Any]:
         entry["bytes"] = token_bytes
     others = item.get("top_logprobs")
     if top and isinstance(others, list):
-        entry["top_logprobs"] = [_token(other, 0) for other in others[:top] if isinstance(other, dict)]
+        entry["top_logprobs"] = [
+            _token(other, 0) for other in others[:top] if isinstance(other, dict)
+        ]
     return entry

@@ -41,7 +41,7 @@ class Stats(NamedTuple):
 
 
 class Stopwatch:
-    """When a request came, when it was sent on, when the first token came. Reads the clock it is given."""
+    """When a request came, was sent on and had its first token, by the clock it is given."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now

@@ -31,7 +31,7 @@ class Call(NamedTuple):
     arguments: Arguments
 
 
-class Unusable(ValueError):
+class Unusable(ValueError):  # noqa: N818 - reads as what the call is
     """A call nobody could carry out; the message says which and why."""
 
 
@@ -47,7 +47,7 @@ def suits_every_upstream(call_id: str) -> bool:
 
 
 def sent_name(name: str) -> str:
-    """A function name every upstream accepts: `[A-Za-z0-9_-]{1,64}`, with a hash where it had to change."""
+    """A function name every upstream accepts, with a hash where it had to change (C14)."""
     if _NAME.fullmatch(name):
         return name
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:54]}_{short_id(name)}"
@@ -107,7 +107,7 @@ class Gatherer:
             self._open.append(pieces)
 
     def close(self, names: Mapping[str, str], seed: str) -> list[Call]:
-        """All calls in order, by the client's names; raises Unusable for one that is not complete."""
+        """All calls in order, by the client's names; raises Unusable for one that is cut off."""
         calls: list[Call] = []
         used: set[str] = set()
         for pieces in self._open:
@@ -221,7 +221,7 @@ _WORDS = {"None": "null", "True": "true", "False": "false"}
 
 
 def _repaired(text: str) -> str:
-    """What weak models get wrong most (C10): a fence, single quotes, trailing commas, Python words."""
+    """What weak models get wrong most (C10): fences, single quotes, last commas, Python's words."""
     text = _FENCE.sub("", text)
     if '"' not in text:
         text = text.replace("'", '"')

@@ -51,16 +51,16 @@ def environment(text: str) -> float:
 
 def nanoseconds(text: str) -> int:
     """Go's duration text as a number; raises BadRequest with Go's text."""
-    if len(text) > _LONGEST:
-        raise _invalid(text[:_LONGEST])
+    negative = text.startswith("-")
     unsigned = text[1:] if text.startswith(("+", "-")) else text
     if unsigned == "0":
         return 0
-    negative = text.startswith("-")
+    if not unsigned or len(text) > _LONGEST:
+        raise _invalid(text[:_LONGEST])
     total = 0
     for part in _PART.finditer(unsigned):
-        total += _part(part, text) if part[0] else 0
-        if not unsigned or total > _MOST:
+        total += _part(part, text) if part[0] else 0  # the last match is empty
+        if total > _MOST:
             raise _invalid(text)
     if total == _MOST and not negative:
         raise _invalid(text)
@@ -78,10 +78,7 @@ def _part(part: re.Match[str], text: str) -> int:
         raise BadRequest(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
     fraction = fraction[: 19 if int(fraction[:19] or "0") <= _MOST else 18]  # as Go's 64 bits
     size = _UNITS[unit]
-    amount = int(whole or "0") * size + int(int(fraction or "0") * (size / 10 ** len(fraction)))
-    if amount > _MOST:
-        raise _invalid(text)
-    return amount
+    return int(whole or "0") * size + int(int(fraction or "0") * (size / 10 ** len(fraction)))
 
 
 def _invalid(text: str) -> BadRequest:

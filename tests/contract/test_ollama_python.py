@@ -109,6 +109,7 @@ def test_generate_streamed(client: Client) -> None:
 
 def test_generate_raw_and_suffix(client: Client) -> None:
     assert client.generate("demo", "once upon", raw=True).response
+    assert client.generate("demo", "def add(", suffix="return a + b").response
 
 
 @pytest.mark.parametrize("stream", [False, True])

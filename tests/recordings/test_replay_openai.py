@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from recordings import reader, rules
 
-from ollama_bridge.errors import BridgeError
 from ollama_bridge.translate import embed, failures, lines
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Stopwatch

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ollama_bridge.catalog import Catalog, Entry
 from ollama_bridge.errors import UpstreamFailed
 from ollama_bridge.providers.provider import Alias, Provider
-from ollama_bridge.translate import models
-from ollama_bridge.translate.models import UpstreamModel
+from ollama_bridge.translate import model_list, models
+from ollama_bridge.translate.model_list import UpstreamModel
 
 SECOND = 1_000_000_000
 NOW = 1_750_000_000 * SECOND
@@ -38,7 +38,7 @@ def recorded(path: Path | None) -> Any:
 
 
 def read(reply: Any) -> tuple[UpstreamModel, ...]:
-    return models.read_list(json.dumps(reply).encode())
+    return model_list.read_list(json.dumps(reply).encode())
 
 
 def one(row: dict[str, Any]) -> UpstreamModel:
@@ -185,7 +185,7 @@ def test_lists_of_every_shape(reply: Any, ids: list[str]) -> None:
 )  # fmt: skip
 def test_what_is_no_list_is_refused(body: bytes) -> None:
     with pytest.raises(UpstreamFailed, match="did not answer with a list of models"):
-        models.read_list(body)
+        model_list.read_list(body)
 
 
 def test_llama_cpp_lists_each_model_twice() -> None:
@@ -251,7 +251,7 @@ def test_context_length(row: dict[str, Any], context: int | None) -> None:
     assert one(row).context_length == context
 
 
-ALL = models.ALL
+ALL = model_list.ALL
 
 
 @pytest.mark.parametrize(
@@ -406,8 +406,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = sorted(
-    {field.partition(".")[0] for table in (models.CONTEXT, models.OUTPUT, models.EMBEDDING, models.SIZE,
-     models.FAMILY, models.PARAMETERS, models.QUANTIZATION, models.OWNER, models.CREATED) for field in table}
+    {field.partition(".")[0] for table in (model_list.CONTEXT, model_list.OUTPUT, model_list.EMBEDDING, model_list.SIZE,
+     model_list.FAMILY, model_list.PARAMETERS, model_list.QUANTIZATION, model_list.OWNER, model_list.CREATED) for field in table}
     | {"id", "pricing", "type", "tags", "providers", "supported_parameters", "input_modalities", "architecture"}
 )  # fmt: skip
 
@@ -425,7 +425,7 @@ def test_junk_in_any_field_never_breaks_a_list(rows: list[dict[str, Any]]) -> No
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_a_list_or_refused(body: bytes) -> None:
     with suppress(UpstreamFailed):
-        assert isinstance(models.read_list(body), tuple)
+        assert isinstance(model_list.read_list(body), tuple)
 
 
 # Telling it.

@@ -168,7 +168,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(body):
 def test_a_value_cut_short_is_unfinished(value, data):
     body = json.dumps([value]).encode()
     cut = data.draw(st.integers(1, len(body) - 1))
-    with pytest.raises(BadRequest, match="^unexpected EOF$"):
+    with pytest.raises(BadRequest, match=r"^unexpected EOF$"):
         go_json.parse(body[:cut])
 
 

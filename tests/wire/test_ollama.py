@@ -15,6 +15,7 @@ KINDS = list(ollama._FORMS)
 UNMARSHAL = "json: cannot unmarshal"
 THINK = '"high", "medium", "low", "max", true, or false'
 CALL = "ChatRequest.messages.tool_calls"
+PARAMETERS = "ToolFunction.tools.function.parameters"
 
 
 def chat(**fields):
@@ -294,8 +295,7 @@ def test_null_is_the_same_as_absent(kind):
         ),
         (
             '{"tools":[{"function":{"parameters":""}}]}',
-            f"{UNMARSHAL} string into Go struct field ToolFunction.tools.function.parameters"
-            " of type api.ToolFunctionParameters",
+            f"{UNMARSHAL} string into Go struct field {PARAMETERS} of type api.ToolFunctionParameters",
         ),
         ('{"think":"x\\"\\n"}', rf'invalid think value: "x\"\n" (must be {THINK})'),
         ('{"think":1}', f"think must be a boolean or string ({THINK})"),
@@ -456,7 +456,7 @@ def test_depth_never_breaks_us(depth, start, end):
         ollama.decode(start + b"[" * depth + b"]" * depth + end, ollama.ChatRequest)
     except BadRequest as refused:
         assert refused.message.endswith("exceeded max depth")  # noqa: PT017
-        assert depth > 100  # noqa: PT017
+        assert depth > 100
     else:
         assert depth < 10_000
 
