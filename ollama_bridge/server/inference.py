@@ -3,21 +3,34 @@
 The checks come in Ollama's own order (ollama-api 4.5), because clients match on the first one.
 """
 
-from typing import Any
-
-import msgspec
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry, invalid_name
 from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported, UpstreamFailed
 from ollama_bridge.server import pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
-from ollama_bridge.translate import chat, generate, lines
+from ollama_bridge.translate import chat, custom, generate, lines
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Stopwatch
 from ollama_bridge.wire import ollama
 
 Request = ollama.ChatRequest | ollama.GenerateRequest
+
+
+class Question(NamedTuple):
+    """A request on its way up, and how its answer is to be given."""
+
+    entry: Entry
+    path: str
+    body: dict[str, Any]
+    form: lines.Form
+    characters: int
+    """Length of the prompt, to estimate its tokens if nobody counts them."""
+    names: Mapping[str, str] = MappingProxyType({})
+    """The client's tool names by the names sent, where they differ."""
 
 
 async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -28,20 +41,21 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
     if not request.model.strip():
         raise BadRequest("model is required")
     entry = await find(bridge, request.model)
-    if await _only_unload(bridge, exchange, entry, request, not request.messages, lines.CHAT):
-        return
+    nothing = not request.messages
+    if nothing and request.keep_alive == 0:
+        return await _idle(bridge, exchange, entry, request, lines.CHAT, "unload")
     _check_abilities(entry, request, "chat", "tools" if request.tools else "")
-    request = _with_alias_chat(entry, request)
+    if entry.alias:
+        request = custom.chat(request, entry.alias)
     provider = entry.target.provider
     body, names = chat.to_openai(
         request, entry.target.model, extra=provider.extra_options, efforts=provider.efforts
     )
-    if await _only_load(bridge, exchange, entry, request, not request.messages, lines.CHAT):
-        return
-    said = sum(len(message.content) for message in request.messages or ())
-    await _answer(
-        bridge, exchange, entry, request, watch, generate.CHAT, body, lines.CHAT, names, said
-    )
+    if nothing:
+        return await _idle(bridge, exchange, entry, request, lines.CHAT, "load")
+    characters = sum(len(message.content) for message in request.messages or ())
+    question = Question(entry, generate.CHAT, body, lines.CHAT, characters, names)
+    return await _answer(bridge, exchange, request, question, watch)
 
 
 async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -52,21 +66,21 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
     if not request.model.strip():
         raise ModelNotFound(f"model '{request.model}' not found")
     entry = await find(bridge, request.model)
-    nothing = not request.prompt
-    if await _only_unload(bridge, exchange, entry, request, nothing, lines.GENERATE):
-        return
+    if not request.prompt and request.keep_alive == 0:
+        return await _idle(bridge, exchange, entry, request, lines.GENERATE, "unload")
     generate.check(request)
     _check_abilities(entry, request, "generate", "insert" if request.suffix else "")
-    request = _with_alias_generate(entry, request)
+    if entry.alias:
+        request = custom.generate(request, entry.alias)
     provider = entry.target.provider
-    path = generate.path(request)
     body = generate.to_openai(
         request, entry.target.model, extra=provider.extra_options, efforts=provider.efforts
     )
-    if await _only_load(bridge, exchange, entry, request, nothing, lines.GENERATE):
-        return
-    said = len(request.prompt) + len(request.system)
-    await _answer(bridge, exchange, entry, request, watch, path, body, lines.GENERATE, {}, said)
+    if not request.prompt:
+        return await _idle(bridge, exchange, entry, request, lines.GENERATE, "load")
+    characters = len(request.prompt) + len(request.system)
+    question = Question(entry, generate.path(request), body, lines.GENERATE, characters)
+    return await _answer(bridge, exchange, request, question, watch)
 
 
 async def find(bridge: Bridge, name: str) -> Entry:
@@ -108,77 +122,29 @@ def _check_abilities(entry: Entry, request: Request, verb: str, needed: str) -> 
         raise NotSupported(f"{full_name(request.model.strip())} does not support {needed}")
 
 
-def _with_alias_chat(entry: Entry, request: ollama.ChatRequest) -> ollama.ChatRequest:
-    """The alias's own turns come first, then its system prompt unless the client sent one."""
-    alias = entry.alias
-    if alias is None or not request.messages:
-        return _with_parameters(entry, request)
-    own = [msgspec.convert(dict(turn), ollama.Message) for turn in alias.messages]
-    turns = [*own, *request.messages]
-    if alias.system and turns[0].role != "system":
-        turns.insert(0, ollama.Message(role="system", content=alias.system))
-    request.messages = turns
-    return _with_parameters(entry, request)
-
-
-def _with_alias_generate(entry: Entry, request: ollama.GenerateRequest) -> ollama.GenerateRequest:
-    alias = entry.alias
-    if alias is not None and not request.raw:
-        request.system = request.system or alias.system
-    return _with_parameters(entry, request)
-
-
-def _with_parameters(entry: Entry, request: Any) -> Any:
-    """What the client asks for wins over the alias's parameters (ollama-api 2.10)."""
-    if entry.alias is not None and entry.alias.parameters:
-        request.options = {**entry.alias.parameters, **(request.options or {})}
-    return request
-
-
-async def _only_unload(
-    bridge: Bridge, exchange: Exchange, entry: Entry, request: Request, nothing: bool, form: lines.Form
-) -> bool:
-    if not nothing or request.keep_alive != 0:
-        return False
-    bridge.touch(entry, 0)
-    await exchange.answer(lines.idle(form, request.model, bridge.stamp, "unload"))
-    return True
-
-
-async def _only_load(
-    bridge: Bridge, exchange: Exchange, entry: Entry, request: Request, nothing: bool, form: lines.Form
-) -> bool:
-    if not nothing:
-        return False
+async def _idle(
+    bridge: Bridge, exchange: Exchange, entry: Entry, request: Request, form: lines.Form, reason: str
+) -> None:
+    """Nothing was asked: the model is loaded or unloaded, which no upstream hears of (4.4)."""
     bridge.touch(entry, request.keep_alive)
-    await exchange.answer(lines.idle(form, request.model, bridge.stamp, "load"))
-    return True
+    await exchange.answer(lines.idle(form, request.model, bridge.stamp, reason))
 
 
 async def _answer(
-    bridge: Bridge,
-    exchange: Exchange,
-    entry: Entry,
-    request: Request,
-    watch: Stopwatch,
-    path: str,
-    body: dict[str, Any],
-    form: lines.Form,
-    names: dict[str, str],
-    said: int,
+    bridge: Bridge, exchange: Exchange, request: Request, question: Question, watch: Stopwatch
 ) -> None:
     """Send it up, and what comes back down."""
-    provider = entry.target.provider
+    provider, body = question.entry.target.provider, question.body
     exchange.log |= {"model": request.model, "provider": provider.name}
     streamed = request.stream is not False
-    writer = (lines.Lines if streamed else lines.Whole)(form, request.model, bridge.stamp)
+    writer = (lines.Lines if streamed else lines.Whole)(question.form, request.model, bridge.stamp)
     reply = Reply(
         writer,
         watch,
         provider=provider.name,
-        prompt_characters=said,
+        prompt_characters=question.characters,
         show_thinking=request.think is not False,
-        names=names,
+        names=question.names,
         top_logprobs=request.top_logprobs,
         seed=f"{watch.begun}{request.model}",
     )
@@ -187,7 +153,7 @@ async def _answer(
         watch.sent()
         stops = body.get("stop") or ()
         try:
-            opened = await upstream.open(path, body, model=request.model)
+            opened = await upstream.open(question.path, body, model=request.model)
         except UpstreamFailed as error:
             exchange.log["upstream"] = error.upstream_status
             if error.upstream_status == 401:
@@ -195,7 +161,7 @@ async def _answer(
             raise
         exchange.log["upstream"] = 200
         reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
-        bridge.touch(entry, request.keep_alive)
+        bridge.touch(question.entry, request.keep_alive)
         try:
             if streamed:
                 await pump.stream(opened, reply, exchange)

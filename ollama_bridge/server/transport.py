@@ -5,6 +5,7 @@ aiohttp's reader, read by read, so nothing of the SDK stands on the path of a ch
 """
 
 import ipaddress
+import ssl
 import urllib.request
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -127,7 +128,7 @@ async def _note_reuse(
     context.trace_request_ctx.reused = True
 
 
-def _tls() -> object:
+def _tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 

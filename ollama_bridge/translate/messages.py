@@ -51,10 +51,11 @@ def user(text: str, images: Sequence[str]) -> Message:
 
 def content(text: str, images: Sequence[str]) -> str | list[dict[str, Any]]:
     """Text alone stays text, because text-only models refuse lists (H5)."""
-    if not images:
+    given = [image for image in images if image]
+    if not given:
         return text
     parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
-    return parts + [media.part(image) for image in images]
+    return parts + [media.part(image) for image in given]
 
 
 class _Conversation:

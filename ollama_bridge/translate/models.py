@@ -8,25 +8,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ollama_bridge.translate.custom import Customised
 from ollama_bridge.translate.model_list import YEAR_5000
 from ollama_bridge.wire import stamp
 
 Row = dict[str, Any]
-
-
-class Customised(Protocol):
-    """What a user's own model adds to the one it stands for."""
-
-    @property
-    def system(self) -> str: ...
-    @property
-    def template(self) -> str: ...
-    @property
-    def license(self) -> str: ...
-    @property
-    def parameters(self) -> Mapping[str, Any]: ...
-    @property
-    def messages(self) -> tuple[Mapping[str, Any], ...]: ...
 
 
 class Model(Protocol):

@@ -363,11 +363,20 @@ def _logprobs(logprobs: Mapping[str, Any], top: int) -> Logprobs:
     content = logprobs.get("content")
     if isinstance(content, list):
         return [_token(item, top) for item in content if isinstance(item, dict)]
-    tokens, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
+    tokens, values, others = map(logprobs.get, ("tokens", "token_logprobs", "top_logprobs"))
     if not isinstance(tokens, list) or not isinstance(values, list):
         return []
-    pairs = zip(tokens, values, strict=False)
-    return [_token({"token": token, "logprob": value}, 0) for token, value in pairs]
+    tables = others if isinstance(others, list) and len(others) == len(tokens) else [None] * len(tokens)
+    return [
+        _token({"token": token, "logprob": value, "top_logprobs": _ranked(table)}, top)
+        for token, value, table in zip(tokens, values, tables, strict=False)
+    ]
+
+
+def _ranked(table: Any) -> list[dict[str, Any]]:
+    """Completions have a table of tokens where chats have a list."""
+    pairs = table.items() if isinstance(table, dict) else ()
+    return [{"token": token, "logprob": value} for token, value in pairs]
 
 
 def _token(item: Mapping[str, Any], top: int) -> dict[str, Any]:
@@ -379,7 +388,7 @@ def _token(item: Mapping[str, Any], top: int) -> dict[str, Any]:
     if token_bytes and isinstance(token_bytes, list):
         entry["bytes"] = token_bytes
     others = item.get("top_logprobs")
-    if top and isinstance(others, list):
+    if top and others and isinstance(others, list):
         entry["top_logprobs"] = [
             _token(other, 0) for other in others[:top] if isinstance(other, dict)
         ]

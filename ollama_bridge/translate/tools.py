@@ -57,23 +57,25 @@ def to_openai(tools: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]],
     """Tool definitions as sent, and the client's names by the names sent where they differ."""
     sent, names = [], {}
     for tool in tools:
-        function = dict(tool.get("function") or {})
+        function = _filled(tool.get("function") or {})
         name = str(function.get("name") or "")
         function["name"] = sent_name(name)
         if function["name"] != name:
             names[function["name"]] = name
         parameters = function.get("parameters")
         function["parameters"] = _object_schema(parameters if isinstance(parameters, dict) else {})
-        if not function.get("description"):
-            function.pop("description", None)
         sent.append({"type": "function", "function": function})
     return sent, names
 
 
 def _object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Go clients send null for lists they left out; an object schema needs its two keys."""
-    kept = {key: value for key, value in schema.items() if value is not None}
-    return {"type": "object", "properties": {}} | kept
+    """An object schema needs its two keys (C16)."""
+    return {"type": "object", "properties": {}} | _filled(schema)
+
+
+def _filled(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Go clients send null, or an empty text, for what they left out."""
+    return {key: item for key, item in value.items() if item is not None and item != ""}
 
 
 class Gatherer:
@@ -82,9 +84,6 @@ class Gatherer:
     def __init__(self) -> None:
         self._open: list[_Pieces] = []
         self._size = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._open)
 
     def feed(self, pieces: Iterable[openai.ToolCall]) -> None:
         """Add the pieces of one chunk."""

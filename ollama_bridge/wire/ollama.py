@@ -308,6 +308,8 @@ def _arguments(value: Json, place: Place) -> Object:
 
 
 def _from_text(text: str) -> Json:
+    if not text:  # how OpenAI's streams write a call without arguments
+        return {}
     try:
         return go_json.parse(text.encode())
     except BadRequest:

@@ -1,0 +1,188 @@
+"""start, stop, restart, reload, status, logs, serve with real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from daemons import Home, end, until_ready
+from ollama_bridge import log
+
+
+def test_a_life(home: Home) -> None:
+    first = home.json("start", "--port", "0")
+    assert first["schema"] == 1
+    assert first["started"] is True
+    assert [(row["name"], row["models"]) for row in first["providers"]] == [("demo", 2)]
+    with urllib.request.urlopen(f"{first['address']}/api/tags") as reply:
+        assert len(json.load(reply)["models"]) == 2
+
+    again = home.json("start")
+    assert (again["started"], again["instance"]) == (False, first["instance"])
+
+    status = home.json("status")
+    assert status["running"] is True
+    assert status["address"] == first["address"]
+    assert status["config"] == str(home.config)
+
+    anew = home.json("restart")
+    assert anew["instance"] != first["instance"]
+
+    assert home.json("stop") == {"schema": 1, "running": False, "was_running": True}
+    assert home.json("stop") == {"schema": 1, "running": False, "was_running": False}
+    done = home.run("status", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (3, {"schema": 1, "running": False})
+
+
+def test_start_says_where_what_and_what_next(home: Home) -> None:
+    done = home.run("start", "--port", "0")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Ollama Bridge answers at http://127.0.0.1:")
+    assert "demo" in done.stdout
+    assert "keys set" in done.stderr
+    assert "models list" in done.stderr
+
+
+def test_a_restart_keeps_the_flags(home: Home) -> None:
+    other = home.folder / "other.toml"
+    other.write_text('[aliases]\nmine = "demo/demo"\n')
+    done = home.run("--config", str(other), "start", "--host", "localhost", "--port", "0")
+    assert done.returncode == 0, done.stderr
+    home.json("restart")
+    note = home.note()
+    assert (note["config"], note["host"], note["port_flag"]) == (str(other), "localhost", 0)
+
+
+def test_a_taken_port_exits_4(home: Home, running: Home) -> None:
+    done = home.run("start", "--port", str(running.note()["port"]))
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: Another Ollama Bridge")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_start_that_takes_too_long_says_so(home: Home) -> None:
+    done = home.run("start", "--port", "0", "--timeout", "0.1")
+    assert done.returncode == 3
+    assert "did not answer within 0.1 s" in done.stderr
+    assert "--timeout" in done.stderr
+
+
+def test_reload(home: Home) -> None:
+    home.json("start", "--port", "0")
+    home.write('[aliases]\nnew = "demo/demo"\n')
+    assert home.run("reload").returncode == 0
+    assert "new:latest" in home.run("models", "list").stdout
+    home.write("x = [")
+    done = home.run("reload")
+    assert done.returncode == 5
+    assert done.stderr.startswith(f"error: {home.config}: not TOML")
+    assert "new:latest" in home.run("models", "list").stdout, "the old settings hold"
+    status = home.run("status")
+    assert status.returncode == 0
+    assert "not TOML" in status.stdout
+
+
+def test_status_for_people(running: Home) -> None:
+    done = running.run("status")
+    assert done.returncode == 0
+    assert f"http://127.0.0.1:{running.note()['port']}" in done.stdout
+    assert str(running.config) in done.stdout
+    assert "\x1b" not in done.stdout, "no colour in a pipe"
+    assert [line for line in done.stdout.splitlines() if line != line.rstrip()] == []
+
+
+def test_nothing_shows_the_token(running: Home) -> None:
+    token = running.note()["token"]
+    for command in (["status"], ["status", "--json"], ["start"], ["logs"], ["config", "show"]):
+        done = running.run(*command)
+        assert token not in done.stdout + done.stderr
+
+
+def test_logs(running: Home) -> None:
+    path = running.state / "ollama-bridge.log"
+    assert running.run("logs", "--path").stdout == f"{path}\n"
+    assert "listens on" in running.run("logs").stdout
+    assert len(running.run("logs", "-n", "1").stdout.splitlines()) == 1
+    assert running.run("logs", "-n", "0").stdout == ""
+    found = running.json("logs", "-n", "1")
+    assert (found["schema"], found["path"], len(found["lines"])) == (1, str(path), 1)
+
+
+def test_no_log_yet(home: Home) -> None:
+    done = home.run("logs")
+    assert done.returncode == 1
+    assert "ollama-bridge start" in done.stderr
+
+
+def test_following_a_log(home: Home) -> None:
+    home.state.mkdir()
+    path = home.state / log.NAME
+    path.write_text("old\n")
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "ollama_bridge_cli", "logs", "-f", "-n", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=home.environ,
+    )
+    try:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "old\n"
+        with path.open("a") as file:
+            file.write("one\ntw")
+        assert reader.stdout.readline() == "one\n"
+        with path.open("a") as file:
+            file.write("o\n")
+        assert reader.stdout.readline() == "two\n"
+        reader.send_signal(signal.SIGINT)
+        _, said = reader.communicate(timeout=20)
+        assert reader.returncode == 130
+        assert said == ""
+    finally:
+        end(reader)
+
+
+def test_following_through_a_rotation(home: Home) -> None:
+    home.state.mkdir()
+    path = home.state / log.NAME
+    path.write_text("a\nb\n")
+    lines, end_of_file = log.last(path, 1)
+    assert lines == ["b"]
+    script = iter(
+        [
+            lambda: path.open("a").write("c\n"),
+            lambda: (path.open("a").write("d\n"), path.rename(f"{path}.1"), path.write_text("e\n")),
+        ]
+    )
+    follower = log.follow(path, end_of_file, lambda _: _run(next(script)))
+    assert [next(follower) for _ in range(3)] == ["c", "d", "e"]
+
+
+def _run(step: object) -> None:
+    assert callable(step)
+    step()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("command", [["serve"], ["start", "--foreground"]])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_the_foreground(home: Home, command: list[str], number: int, code: int) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ollama_bridge_cli", *command, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=home.environ,
+    )
+    try:
+        until_ready(child)
+        assert home.json("status")["pid"] == child.pid
+        os.kill(child.pid, number)
+        _, said = child.communicate(timeout=20)
+        assert child.returncode == code
+        assert "Traceback" not in said
+    finally:
+        end(child)
