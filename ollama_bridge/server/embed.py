@@ -4,7 +4,7 @@ import asyncio
 import functools
 import re
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import BadRequest, ModelNotFound, UpstreamFailed
@@ -30,7 +30,7 @@ TOGETHER = 4
 
 
 async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
-    """POST /api/embed: unit vectors; every failure but an unknown model is 400 (ollama-api 5.1)."""
+    """POST /api/embed: unit vectors; what Ollama cannot do is 400 there (ollama-api 5.1)."""
     watch = Stopwatch(bridge.monotonic)
     request = ollama.decode(await exchange.body(), ollama.EmbedRequest)
     if not request.model.strip():
@@ -41,32 +41,18 @@ async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
     if not texts:
         await exchange.answer(embed.to_ollama(request.model, [], 0, 0, 0))
         return
-    async with exchange.until_hang_up():
-        try:
-            vectors, tokens = await _vectors(
-                bridge,
-                exchange,
-                entry,
-                request,
-                texts,
-                watch,
-                dimensions=request.dimensions,
-                truncate=request.truncate is not False,
-            )
-            vectors = [embed.unit(vector, request.dimensions) for vector in vectors]
-        except UpstreamFailed as error:
-            if error.status not in _KEPT:
-                error.status = 400
-            raise
-    counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
-    exchange.log |= {"tokens": (counted, 0), "estimated": tokens is None}
-    await exchange.answer(
-        embed.to_ollama(request.model, vectors, watch.elapsed(), watch.load(), counted)
-    )
 
+    async def answer() -> None:
+        job = _Job(bridge, exchange, entry, request.model, request.truncate is not False)
+        vectors, tokens = await _vectors(job, texts, request.dimensions, watch)
+        vectors = [embed.unit(vector, request.dimensions) for vector in vectors]
+        counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
+        exchange.log |= {"tokens": (counted, 0), "estimated": tokens is None}
+        await exchange.answer(
+            embed.to_ollama(request.model, vectors, watch.elapsed(), watch.load(), counted)
+        )
 
-_KEPT = frozenset({429, 502, 503, 504})
-"""Statuses that say "try again" and are worth more to a client than Ollama's 400."""
+    await exchange.while_connected(answer())
 
 
 async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -80,10 +66,24 @@ async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
     if not request.prompt:
         await exchange.answer(b'{"embedding":[]}')
         return
-    async with exchange.until_hang_up():
-        vectors, tokens = await _vectors(bridge, exchange, entry, request, [request.prompt], watch)
-    exchange.log["tokens"] = (tokens or 0, 0)
-    await exchange.answer(embed.to_ollama_legacy(vectors[0]))
+
+    async def answer() -> None:
+        job = _Job(bridge, exchange, entry, request.model, truncate=True)
+        vectors, tokens = await _vectors(job, [request.prompt], 0, watch)
+        exchange.log["tokens"] = (tokens or 0, 0)
+        await exchange.answer(embed.to_ollama_legacy(vectors[0]))
+
+    await exchange.while_connected(answer())
+
+
+class _Job(NamedTuple):
+    """What every batch of one request has in common."""
+
+    bridge: Bridge
+    exchange: Exchange
+    entry: Entry
+    name: str
+    truncate: bool
 
 
 async def _find(bridge: Bridge, name: str) -> Entry:
@@ -93,27 +93,17 @@ async def _find(bridge: Bridge, name: str) -> Entry:
         raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
 
 
-async def _vectors(
-    bridge: Bridge,
-    exchange: Exchange,
-    entry: Entry,
-    request: ollama.EmbedRequest | ollama.EmbeddingsRequest,
-    texts: list[str],
-    watch: Stopwatch,
-    *,
-    dimensions: int = 0,
-    truncate: bool = True,
-) -> Answer:
+async def _vectors(job: _Job, texts: list[str], dimensions: int, watch: Stopwatch) -> Answer:
     """All vectors in the order of their texts, batch by batch, and the tokens they cost."""
-    provider = entry.target.provider
-    exchange.log |= {"model": request.model, "provider": provider.name}
-    upstream = await bridge.upstream(provider)
+    provider = job.entry.target.provider
+    job.exchange.log |= {"model": job.name, "provider": provider.name}
+    upstream = await job.bridge.upstream(provider)
     watch.sent()
     gate = asyncio.Semaphore(TOGETHER)
 
     async def one(batch: list[str]) -> Answer:
         async with gate:
-            return await _batch(upstream, entry, request.model, batch, dimensions, truncate)
+            return await _batch(upstream, job, batch, dimensions)
 
     batches = embed.batches(texts, provider.embed_batch)
     answers = [await one(batches[0])] if len(batches) == 1 else await _all(map(one, batches))
@@ -132,28 +122,25 @@ async def _all(jobs: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
     return [task.result() for task in tasks]
 
 
-async def _batch(
-    upstream: Upstream, entry: Entry, name: str, texts: list[str], dimensions: int, truncate: bool
-) -> Answer:
+async def _batch(upstream: Upstream, job: _Job, texts: list[str], dimensions: int) -> Answer:
     """One request; what the upstream refuses is asked for again in a form it takes."""
-    body = embed.to_openai(entry.target.model, texts, dimensions)
+    body = embed.to_openai(job.entry.target.model, texts, dimensions)
     try:
-        opened = await upstream.open("/embeddings", body, model=name)
+        opened = await upstream.open("/embeddings", body, model=job.name)
     except UpstreamFailed as error:
-        again = functools.partial(_batch, upstream, entry, name)
+        again = functools.partial(_batch, upstream, job)
         if dimensions and _DIMENSIONS.search(error.detail):  # cut here instead (quirk I4)
-            return await again(texts, 0, truncate)
+            return await again(texts, 0)
         if len(texts) > 1 and _TOO_MANY.search(error.detail):  # halve (quirk I5)
             half = len(texts) // 2
-            first = await again(texts[:half], dimensions, truncate)
-            return _joined(first, await again(texts[half:], dimensions, truncate))
+            return _joined(await again(texts[:half], dimensions), await again(texts[half:], dimensions))
         if not _TOO_LONG.search(error.detail):
             raise
-        if not truncate or max(map(len, texts)) < SHORTEST:
+        longest = max(map(len, texts))
+        if not job.truncate or longest < SHORTEST:
             raise BadRequest("the input length exceeds the context length") from error
-        longest = max(map(len, texts)) // 2
-        return await again([text[:longest] for text in texts], dimensions, truncate)
-    provider = entry.target.provider.name
+        return await again([text[: longest // 2] for text in texts], dimensions)
+    provider = job.entry.target.provider.name
     vectors, tokens = embed.vectors(await opened.whole(), provider)
     if len(vectors) != len(texts):
         raise UpstreamFailed(

@@ -1,8 +1,7 @@
 """One request of a client and the answer to it, on plain ASGI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from ollama_bridge.errors import BadRequest, BridgeError
@@ -35,6 +34,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.status = 0
+        self.complete = False
         self.log: dict[str, Any] = {}
         self._receive = receive
         self._send = send
@@ -70,6 +70,7 @@ class Exchange:
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [(b"content-type", kind), length])
         sent = b"" if self.method == "HEAD" else body
+        self.complete = True
         await self._send({"type": "http.response.body", "body": sent})
 
     async def refuse(self, error: BridgeError) -> None:
@@ -84,11 +85,31 @@ class Exchange:
         """Part of a streamed reply; the first one sends the status."""
         if not self.status:
             await self._start(200, [(b"content-type", NDJSON)])
+        self.complete = last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
-    def until_hang_up(self) -> "_UntilHangUp":
-        """Runs its block, but not beyond the moment the client goes away (trap 46)."""
-        return _UntilHangUp(self._receive)
+    async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`, but not beyond the moment the client goes away (trap 46).
+
+        The work has a task of its own, short as a stack, and this one waits for the server's word:
+        it comes when the client is gone, and also when the reply is complete.
+        """
+        task = asyncio.ensure_future(work)
+        waiting = asyncio.ensure_future(self._disconnect())
+        try:
+            await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and not self.complete:
+                raise ClientGone
+            await task
+        finally:
+            waiting.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+
+    async def _disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def add_headers(self, headers: Headers) -> None:
         """More headers for the reply."""
@@ -110,34 +131,3 @@ def _part(message: Message) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientGone
     return bytes(message.get("body", b""))
-
-
-class _UntilHangUp:
-    """Cancels the running task when the client goes, and makes ClientGone of that."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._gone = False
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.current_task()
-        self._watch = asyncio.ensure_future(self._disconnect())
-        self._watch.add_done_callback(self._hung_up)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._watch.remove_done_callback(self._hung_up)
-        self._watch.cancel()
-        if self._gone and self._task is not None:
-            self._task.uncancel()
-            raise ClientGone from error
-
-    async def _disconnect(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-    def _hung_up(self, watch: "asyncio.Future[None]") -> None:
-        if not watch.cancelled() and self._task is not None:
-            self._gone = True
-            self._task.cancel()

@@ -134,7 +134,7 @@ async def _answer(
     bridge: Bridge, exchange: Exchange, request: Request, question: Question, watch: Stopwatch
 ) -> None:
     """Send it up, and what comes back down."""
-    provider, body = question.entry.target.provider, question.body
+    provider = question.entry.target.provider
     exchange.log |= {"model": request.model, "provider": provider.name}
     streamed = request.stream is not False
     writer = (lines.Lines if streamed else lines.Whole)(question.form, request.model, bridge.stamp)
@@ -148,27 +148,38 @@ async def _answer(
         top_logprobs=request.top_logprobs,
         seed=f"{watch.begun}{request.model}",
     )
-    async with exchange.until_hang_up():
-        upstream = await bridge.upstream(provider)
-        watch.sent()
-        stops = body.get("stop") or ()
-        try:
-            opened = await upstream.open(question.path, body, model=request.model)
-        except UpstreamFailed as error:
-            exchange.log["upstream"] = error.upstream_status
-            if error.upstream_status == 401:
-                await bridge.forget(provider)
-            raise
-        exchange.log["upstream"] = 200
-        reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
-        bridge.touch(question.entry, request.keep_alive)
-        try:
-            if streamed:
-                await pump.stream(opened, reply, exchange)
-            else:
-                await exchange.answer(await pump.collect(opened, reply))
-        finally:
-            _note(exchange, reply, watch)
+    await exchange.while_connected(_ask(bridge, exchange, request, question, watch, reply))
+
+
+async def _ask(
+    bridge: Bridge,
+    exchange: Exchange,
+    request: Request,
+    question: Question,
+    watch: Stopwatch,
+    reply: Reply,
+) -> None:
+    provider, body = question.entry.target.provider, question.body
+    upstream = await bridge.upstream(provider)
+    stops = body.get("stop") or ()
+    watch.sent()
+    try:
+        opened = await upstream.open(question.path, body, model=request.model)
+    except UpstreamFailed as error:
+        exchange.log["upstream"] = error.upstream_status
+        if error.upstream_status == 401:
+            await bridge.forget(provider)
+        raise
+    exchange.log["upstream"] = 200
+    reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
+    bridge.touch(question.entry, request.keep_alive)
+    try:
+        if request.stream is not False:
+            await pump.stream(opened, reply, exchange)
+        else:
+            await exchange.answer(await pump.collect(opened, reply))
+    finally:
+        _note(exchange, reply, watch)
 
 
 def _note(exchange: Exchange, reply: Reply, watch: Stopwatch) -> None:

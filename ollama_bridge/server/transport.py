@@ -9,10 +9,12 @@ import ssl
 import urllib.request
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
+from multidict import CIMultiDict
 from yarl import URL
 
 from ollama_bridge.errors import SettingsInvalid
@@ -21,6 +23,13 @@ ERROR_LIMIT = 1024 * 1024
 """Most bytes of an error reply that are read."""
 
 _READ_BUFFER = 256 * 1024
+
+
+class Prepared(NamedTuple):
+    """A POST as the SDK would send it, but for its body."""
+
+    url: URL
+    headers: CIMultiDict[str]
 
 
 class Transport(httpx2.AsyncBaseTransport):
@@ -36,7 +45,7 @@ class Transport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; raises httpx2's errors, which the SDK understands."""
         try:
-            response = await self._send(request)
+            response = await self._send(request.method, prepared(request), request.content)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(str(error) or "timed out", request=request) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -49,35 +58,37 @@ class Transport(httpx2.AsyncBaseTransport):
             extensions={"reply": response},
         )
 
+    async def post(self, form: Prepared, content: bytes) -> aiohttp.ClientResponse:
+        """Send one more request of a known form; raises aiohttp's errors and TimeoutError."""
+        return await self._send("POST", form, content)
+
     async def aclose(self) -> None:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, request: httpx2.Request) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, form: Prepared, content: bytes) -> aiohttp.ClientResponse:
         """A pooled connection may have been closed by the other side: then one fresh try is safe.
 
         llama.cpp promises keep-alive and closes all the same (real-upstreams.md, section 1).
         """
         tries = SimpleNamespace(reused=False)
         try:
-            return await self._request(request, tries)
+            return await self._request(method, form, content, tries)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
             if not tries.reused:
                 raise
-            return await self._request(request, tries)
+            return await self._request(method, form, content, tries)
 
     async def _request(
-        self, request: httpx2.Request, tries: SimpleNamespace
+        self, method: str, form: Prepared, content: bytes, tries: SimpleNamespace
     ) -> aiohttp.ClientResponse:
         session = self._session or self._open()
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in request.headers.raw}
-        headers.pop("Host", None)
         return await session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=headers,
-            data=request.content or None,
+            method,
+            form.url,
+            headers=form.headers,
+            data=content or None,
             allow_redirects=False,
             proxy=self._proxy,
             trace_request_ctx=tries,
@@ -96,6 +107,25 @@ class Transport(httpx2.AsyncBaseTransport):
             max_field_size=64 * 1024,
         )
         return self._session
+
+
+def prepared(request: httpx2.Request) -> Prepared:
+    """The form of a request: everything that stays the same when only the body changes."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    for key, value in request.headers.raw:
+        if key.lower() not in (b"host", b"content-length"):
+            headers.add(key.decode("latin-1"), value.decode("latin-1"))
+    return Prepared(URL(str(request.url), encoded=True), headers)
+
+
+async def error_body(response: aiohttp.ClientResponse) -> bytes:
+    """What an error reply says, up to ERROR_LIMIT; the connection is given back."""
+    try:
+        return b"".join([part async for part in _Body(response)])
+    except httpx2.ReadError:
+        return b""
+    finally:
+        response.release()
 
 
 _HOP = frozenset({b"content-encoding", b"content-length", b"transfer-encoding", b"connection"})

@@ -30,10 +30,17 @@ Logprobs = lines.Logprobs
 class Writer(Protocol):
     """Says in one of Ollama's dialects what the upstream said."""
 
-    def text(self, text: str, logprobs: Logprobs | None = None) -> bytes: ...
-    def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes: ...
-    def tool_calls(self, calls: Sequence[tools.Call]) -> bytes: ...
-    def done(self, reason: str, stats: Stats, logprobs: Logprobs | None = None) -> bytes: ...
+    def text(self, text: str, logprobs: Logprobs | None = None) -> bytes:
+        """A piece of the answer."""
+
+    def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:
+        """A piece of the thinking."""
+
+    def tool_calls(self, calls: Sequence[tools.Call]) -> bytes:
+        """All calls, once the answer is complete."""
+
+    def done(self, reason: str, stats: Stats, logprobs: Logprobs | None = None) -> bytes:
+        """The end, and what it took."""
 
 
 class Reply:
@@ -322,8 +329,9 @@ class Reply:
         try:
             return self._calls.close(self._names, self._seed)
         except tools.Unusable as error:
-            cut = ": the token limit cut it off" if done_reason(self._finish) == "length" else ""
-            raise UpstreamBroke(f"{self._provider}: {error}{cut}") from error
+            limited = done_reason(self._finish) == "length"
+            advice = "; the token limit cut them off, so raise num_predict" if limited else ""
+            raise UpstreamBroke(f"{self._provider}: {error}{advice}") from error
 
     def _stats(self) -> Stats:
         usage = self._usage or openai.Usage()
@@ -366,7 +374,9 @@ def _logprobs(logprobs: Mapping[str, Any], top: int) -> Logprobs:
     tokens, values, others = map(logprobs.get, ("tokens", "token_logprobs", "top_logprobs"))
     if not isinstance(tokens, list) or not isinstance(values, list):
         return []
-    tables = others if isinstance(others, list) and len(others) == len(tokens) else [None] * len(tokens)
+    tables = (
+        others if isinstance(others, list) and len(others) == len(tokens) else [None] * len(tokens)
+    )
     return [
         _token({"token": token, "logprob": value, "top_logprobs": _ranked(table)}, top)
         for token, value, table in zip(tokens, values, tables, strict=False)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 OPEN, CLOSE = "<think>", "</think>"
 
 
-def effort(think: bool | str | None, efforts: Mapping[str, str]) -> str | None:
+def effort(think: bool | str | None, efforts: Mapping[str, str]) -> str | None:  # noqa: FBT001
     """The word to send for `think`, by the provider's table; None sends nothing."""
     if think is None:
         return None
@@ -74,8 +74,12 @@ class TagSplitter:
         return "", self._pass(text) if text else ""
 
     def _pass(self, text: str) -> str:
-        self._held, self.passing = "", True
+        self._held, self.passing, self._read = "", True, self._all
         return text
+
+    def _all(self) -> tuple[str, str]:
+        text, self._held = self._held, ""
+        return "", text
 
 
 def _possible_tag(text: str) -> int:

@@ -31,7 +31,7 @@ class Call(NamedTuple):
     arguments: Arguments
 
 
-class Unusable(ValueError):  # noqa: N818 - reads as what the call is
+class Unusable(ValueError):
     """A call nobody could carry out; the message says which and why."""
 
 

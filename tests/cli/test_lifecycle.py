@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -152,19 +153,21 @@ def test_following_through_a_rotation(home: Home) -> None:
     path.write_text("a\nb\n")
     lines, end_of_file = log.last(path, 1)
     assert lines == ["b"]
-    script = iter(
-        [
-            lambda: path.open("a").write("c\n"),
-            lambda: (path.open("a").write("d\n"), path.rename(f"{path}.1"), path.write_text("e\n")),
-        ]
-    )
-    follower = log.follow(path, end_of_file, lambda _: _run(next(script)))
+    steps = iter((_append, _rotate))
+    follower = log.follow(path, end_of_file, lambda _: next(steps)(path))
     assert [next(follower) for _ in range(3)] == ["c", "d", "e"]
 
 
-def _run(step: object) -> None:
-    assert callable(step)
-    step()
+def _append(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("c\n")
+
+
+def _rotate(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("d\n")
+    path.rename(f"{path}.1")
+    path.write_text("e\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -1,0 +1,76 @@
+"""providers add, list, show, remove."""
+
+from daemons import Home
+from ollama_bridge import config
+
+
+def test_a_known_service_needs_only_its_name(home: Home) -> None:
+    done = home.run("providers", "add", "groq")
+    assert done.returncode == 0
+    assert "keys set groq" in done.stderr, "what is missing still"
+    assert list(config.load(home.config, {}).providers) == ["groq"]
+
+
+def test_any_other_needs_an_address(home: Home) -> None:
+    done = home.run("providers", "add", "lab")
+    assert done.returncode == 5
+    assert "no base_url" in done.stderr
+    assert not home.config.exists()
+    done = home.run(
+        *("providers", "add", "lab", "--base-url", "http://10.0.0.5:8000/v1/chat/completions"),
+        *("--key", "none", "--model", "a", "--model", "b"),
+    )
+    assert done.returncode == 0, done.stderr
+    row = config.load(home.config, {}).providers["lab"]
+    assert (row.url, row.key, row.models) == ("http://10.0.0.5:8000/v1", "none", ("a", "b"))
+
+
+def test_a_kind_of_server(home: Home) -> None:
+    home.run("providers", "add", "box", "--preset", "vllm", "--base-url", "http://box:8000")
+    assert config.load(home.config, {}).providers["box"].extra_options
+
+
+def test_twice_is_refused(home: Home) -> None:
+    home.run("providers", "add", "groq")
+    done = home.run("providers", "add", "groq")
+    assert done.returncode == 5
+    assert "config set providers.groq.KEY VALUE" in done.stderr
+
+
+def test_a_pasted_key_is_not_written(home: Home) -> None:
+    done = home.run("providers", "add", "groq", "--key", "sk-hush")
+    assert done.returncode == 5
+    assert "hush" not in done.stderr
+    assert "keys set" in done.stderr
+    assert not home.config.exists()
+
+
+def test_list_with_and_without_a_daemon(home: Home) -> None:
+    home.write("[providers.demo]\n")
+    (row,) = home.json("providers", "list")["providers"]
+    assert (row["name"], row["default"], row["models"]) == ("demo", True, None)
+    home.json("start", "--port", "0")
+    (row,) = home.json("providers", "list")["providers"]
+    assert (row["name"], row["models"], row["error"]) == ("demo", 2, None)
+    line = home.run("providers", "list").stdout.splitlines()[1]
+    assert line.split()[:3] == ["demo", "(default)", "2"]
+
+
+def test_show(home: Home) -> None:
+    home.write('[providers.groq]\nkey = "env:MINE"\n')
+    found = home.json("providers", "show", "groq", MINE="hush")
+    assert (found["name"], found["key_source"]) == ("groq", "environment MINE")
+    assert "hush" not in str(found)
+    done = home.run("providers", "show", "grok")
+    assert done.returncode == 5
+    assert "there are: groq" in done.stderr
+
+
+def test_a_running_daemon_follows(home: Home) -> None:
+    home.json("start", "--port", "0")
+    # nobody listens at port 9
+    home.run("providers", "add", "lab", "--base-url", "http://127.0.0.1:9", "--key", "none")
+    assert [row["name"] for row in home.json("status")["providers"]] == ["lab"]
+    done = home.run("providers", "remove", "lab")
+    assert "keys remove lab" in done.stderr
+    assert [row["name"] for row in home.json("status")["providers"]] == ["demo"]
