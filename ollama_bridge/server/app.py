@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,18 @@ from ollama_bridge.server import bridge as running
 from ollama_bridge.server import embed, inference, models
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
+from ollama_bridge.server.routes import Route
 from ollama_bridge.server.guard import Guard, Verdict
 
-Route = Callable[[Bridge, Exchange], Awaitable[None]]
+MODULES = (models, inference, embed)
+"""Where routes are: each module has its own table `ROUTES`, path to method to handler."""
 
-ROUTES: dict[str, dict[str, Route]] = {
-    "/": {"GET": models.root, "HEAD": models.root},
-    "/api/version": {"GET": models.version, "HEAD": models.version},
-    "/api/tags": {"GET": models.tags, "HEAD": models.tags},
-    "/api/ps": {"GET": models.ps},
-    "/api/show": {"POST": models.show},
-    "/api/chat": {"POST": inference.chat_route},
-    "/api/generate": {"POST": inference.generate_route},
-    "/api/embed": {"POST": embed.embed_route},
-    "/api/embeddings": {"POST": embed.embeddings_route},
-}
-"""Path, method, handler: the whole surface. Add a route here, nowhere else."""
+ROUTES: dict[str, dict[str, Route]] = {}
+for module in MODULES:
+    ROUTES |= module.ROUTES
+
+TAILS = sorted((path[:-1] for path in ROUTES if path.endswith("/*")), key=len, reverse=True)
+"""Paths whose end names something, such as a model; `Exchange.tail` is that end."""
 
 ADMIN = "/_bridge/"
 
@@ -125,7 +121,7 @@ class App:
         if path.startswith(ADMIN):
             await self._to_admin(exchange, scope, receive, send)
             return
-        methods = ROUTES.get(path)
+        methods = ROUTES.get(path) or _tail_route(exchange, path)
         route = methods.get(exchange.method) if methods else None
         if route is None:
             await _no_route(exchange, methods or ())
@@ -225,6 +221,14 @@ def _path(path: str) -> str:
     if path.endswith("/") and path != "/":
         path = path.rstrip("/") or "/"
     return _SLASHES.sub("/", path) if "//" in path else path
+
+
+def _tail_route(exchange: Exchange, path: str) -> dict[str, Route] | None:
+    for head in TAILS:
+        if path.startswith(head):
+            exchange.tail = path[len(head) :]
+            return ROUTES[head + "*"]
+    return None
 
 
 async def _turn_away(exchange: Exchange, verdict: Verdict) -> None:

@@ -11,6 +11,7 @@ from ollama_bridge.errors import BadRequest, ModelNotFound, UpstreamFailed
 from ollama_bridge.server.bridge import Bridge, Upstream
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.inference import find
+from ollama_bridge.server.routes import Routes
 from ollama_bridge.translate import embed
 from ollama_bridge.translate.stats import Stopwatch, estimate
 from ollama_bridge.wire import ollama
@@ -152,3 +153,9 @@ async def _batch(upstream: Upstream, job: _Job, texts: list[str], dimensions: in
 def _joined(first: Answer, second: Answer) -> Answer:
     known = first[1] is not None and second[1] is not None
     return first[0] + second[0], (first[1] or 0) + (second[1] or 0) if known else None
+
+
+ROUTES: Routes = {
+    "/api/embed": {"POST": embed_route},
+    "/api/embeddings": {"POST": embeddings_route},
+}

@@ -22,6 +22,13 @@ NDJSON = b"application/x-ndjson"
 TEXT = b"text/plain; charset=utf-8"
 
 
+Envelope = Callable[[BridgeError], bytes]
+
+
+def _native(error: BridgeError) -> bytes:
+    return lines.error(error.message)[:-1]
+
+
 class ClientGone(Exception):  # noqa: N818 - an event, not a fault
     """The client hung up; there is nobody to answer."""
 
@@ -33,6 +40,10 @@ class Exchange:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.tail = ""
+        """What the path ends in, for routes that take any end."""
+        self.envelope: Envelope = _native
+        """How this family of routes writes an error."""
         self.status = 0
         self.complete = False
         self.log: dict[str, Any] = {}
@@ -78,8 +89,7 @@ class Exchange:
         if retry_after := getattr(error, "retry_after", ""):
             self._headers = [*self._headers, (b"retry-after", retry_after.encode("latin-1", "replace"))]
         self.log["error"] = error.message
-        body = lines.error(error.message)[:-1]
-        await self.answer(body, kind=ERROR_JSON, status=error.status)
+        await self.answer(self.envelope(error), kind=ERROR_JSON, status=error.status)
 
     async def line(self, data: bytes, *, last: bool = False) -> None:
         """Part of a streamed reply; the first one sends the status."""

@@ -12,6 +12,7 @@ from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported, Upstre
 from ollama_bridge.server import pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
+from ollama_bridge.server.routes import Routes
 from ollama_bridge.translate import chat, custom, generate, lines
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Stopwatch
@@ -189,3 +190,9 @@ def _note(exchange: Exchange, reply: Reply, watch: Stopwatch) -> None:
         exchange.log["estimated"] = True
     if reply.failure:
         exchange.log["error"] = reply.failure.message
+
+
+ROUTES: Routes = {
+    "/api/chat": {"POST": chat_route},
+    "/api/generate": {"POST": generate_route},
+}

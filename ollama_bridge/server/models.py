@@ -4,6 +4,7 @@ from ollama_bridge.errors import BadRequest, ModelNotFound
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, Exchange
 from ollama_bridge.server.inference import find
+from ollama_bridge.server.routes import Routes
 from ollama_bridge.translate import models
 from ollama_bridge.wire import ollama
 
@@ -60,3 +61,12 @@ async def show(bridge: Bridge, exchange: Exchange) -> None:
             now=bridge.began,
         )
     )
+
+
+ROUTES: Routes = {
+    "/": {"GET": root, "HEAD": root},
+    "/api/version": {"GET": version, "HEAD": version},
+    "/api/tags": {"GET": tags, "HEAD": tags},
+    "/api/ps": {"GET": ps},
+    "/api/show": {"POST": show},
+}

@@ -38,7 +38,9 @@ def said(*events: bytes, **options: Any) -> list[dict[str, Any]]:
 def spoken(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What each line but the last says, as (kind, words)."""
     messages = [line["message"] for line in found if "message" in line and not line["done"]]
-    return [("thinking", m["thinking"]) if "thinking" in m else ("text", m["content"]) for m in messages]
+    return [
+        ("thinking", m["thinking"]) if "thinking" in m else ("text", m["content"]) for m in messages
+    ]
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
@@ -178,15 +180,24 @@ def test_the_last_event_is_said_before_the_error():
 
 
 def test_half_an_emoji_is_passed_on():
-    half, other = rb'{"choices":[{"delta":{"content":"\ud83d"}}]}', rb'{"choices":[{"delta":{"content":"\ude00"},"finish_reason":"stop"}]}'
-    assert spoken(said(b"data: %b\n\ndata: %b\n\n" % (half, other))) == [("text", "\ud83d"), ("text", "\ude00")]
+    half, other = (
+        rb'{"choices":[{"delta":{"content":"\ud83d"}}]}',
+        rb'{"choices":[{"delta":{"content":"\ude00"},"finish_reason":"stop"}]}',
+    )
+    assert spoken(said(b"data: %b\n\ndata: %b\n\n" % (half, other))) == [
+        ("text", "\ud83d"),
+        ("text", "\ude00"),
+    ]
     whole = reply(whole=True)
     data = whole.feed(b"data: %b\n\ndata: %b\n\n" % (half, other)) + whole.close()
     assert json.loads(data)["message"]["content"] == "\U0001f600"
 
 
 def test_arguments_no_c_library_likes():
-    function = {"name": "f", "arguments": '{"n":123456789012345678901234567890,"t":"\\ud83d","x":1e999}'}
+    function = {
+        "name": "f",
+        "arguments": '{"n":123456789012345678901234567890,"t":"\\ud83d","x":1e999}',
+    }
     found = said(event({"tool_calls": [{"index": 0, "id": "A", "function": function}]}, "stop"))
     arguments = found[0]["message"]["tool_calls"][0]["function"]["arguments"]
     assert arguments == {"n": 123456789012345678901234567890, "t": "\ud83d", "x": None}
@@ -220,7 +231,10 @@ def test_a_whole_reply_to_a_client_that_streams():  # F13
         (b'{"choices":[{"message":null,"finish_reason":null}]}', "empty answer"),
         (b'{"error":{"message":"filtered"}}', "lab: filtered"),
         (b'{"choices":[{"message":{"content":null},"finish_reason":"content_filter"}]}', "filter"),
-        (b'{"choices":[{"message":{"content":"x"},"finish_reason":"error"}]}', "finish reason error"),
+        (
+            b'{"choices":[{"message":{"content":"x"},"finish_reason":"error"}]}',
+            "finish reason error",
+        ),
     ],
 )
 def test_whole_replies_that_are_none(body: bytes, reason: str):
