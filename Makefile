@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test check format test-upstream bench clean
+.PHONY: help start stop test check format test-upstream test-clients client-table bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,7 +17,7 @@ stop: ## Stop the daemon
 	@$(BIN)/ollama-bridge stop
 
 test: .venv/.developing ## Run the tests
-	$(BIN)/python -m pytest -n auto -m "not upstream"
+	$(BIN)/python -m pytest -n auto -m "not upstream and not clients"
 
 check: .venv/.developing ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -32,11 +32,18 @@ format: .venv/.developing ## Put the code into its standard form
 test-upstream: .venv/.developing .venv-upstream/.installed ## Run the tests against a real inference server
 	UPSTREAM_PYTHON=$(CURDIR)/.venv-upstream/bin/python $(BIN)/python -m pytest -m upstream -p no:xdist
 
+test-clients: .venv/.developing ## Run real clients, each in its own environment, against the daemon
+	$(BIN)/python tests/clients/install.py
+	$(BIN)/python -m pytest -m clients -p no:xdist -rfE
+
+client-table: .venv/.developing ## Write what the last test-clients found into the README
+	$(BIN)/python tests/clients/table.py
+
 bench: .venv/.developing ## Measure speed, with a byte-forwarding proxy beside it
 	$(BIN)/python tests/perf/bench.py --harness $(SHARED)/bench
 
 clean: ## Remove everything that was installed or made here
-	rm -rf .venv .venv-upstream .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-upstream .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Ollama Bridge needs Python 3.11 to 3.14; none was found on the PATH." >&2; exit 1; }

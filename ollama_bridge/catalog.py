@@ -122,6 +122,20 @@ def tagged(name: str) -> str:
 _CLOUD = re.compile(r"(?:^|[:-])cloud$", re.IGNORECASE)
 
 
+def untagged(name: str) -> str:
+    """The name without `:latest`, which says nothing."""
+    return name[:-7] if name[-7:].lower() == ":latest" else name
+
+
+def same_name(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that a client means by `name`: best in the same case, else in any."""
+    plain = untagged(name)
+    same = {known: untagged(known) for known in names if len(untagged(known)) == len(plain)}
+    exact = [known for known, bare in same.items() if bare == plain]
+    found = exact or [k for k, bare in same.items() if bare.casefold() == plain.casefold()]
+    return found[0] if found else None
+
+
 def invalid_name(name: str) -> bool:
     """Whether Ollama would call the name invalid instead of looking for it.
 
@@ -141,10 +155,12 @@ class Catalog:
         "_ambiguous",
         "_broken",
         "_capitals",
+        "_concealed",
         "_default",
         "_names",
         "aliases",
         "entries",
+        "hidden",
         "lists",
         "providers",
     )
@@ -155,10 +171,13 @@ class Catalog:
         lists: Mapping[str, List | None],
         aliases: Mapping[str, Alias],
         default_provider: str,
+        hidden: Iterable[str] = (),
     ) -> None:
+        """`hidden` are models as `provider/model`; aliases reach them, names of clients do not."""
         self.providers = providers
         self.lists = lists
         self.aliases = aliases
+        self.hidden: frozenset[str] = frozenset()
         self._default = default_provider
         self._names: dict[str, Entry] = {}
         """By every spelling of a name, with and without `:latest`, in the case as listed."""
@@ -168,24 +187,40 @@ class Catalog:
         """Full names behind a bare id that several providers have."""
         self._broken: dict[str, str] = {}
         """What is wrong with aliases that lead nowhere."""
+        self._concealed: dict[str, Entry] = {}
+        """Hidden models by every spelling."""
         models = self._add_models()
         own = self._add_aliases()
         self.entries: tuple[Entry, ...] = (*own, *models)
         """In listing order: aliases, the default provider's models, the others'."""
+        self._hide(frozenset(map(untagged, hidden)))
 
     def resolve(self, name: str) -> Entry:
         """The model of that name, in any spelling; raises ModelNotFound."""
         return self._names.get(name) or self._search(name)
 
+    def find_hidden(self, name: str) -> Entry | None:
+        """The hidden model of that name, in any spelling."""
+        known = same_name(name.strip(), self._concealed)
+        return self._concealed[known] if known else None
+
+    def is_listed(self, entry: Entry) -> bool:
+        """Whether the entry is one of a listing, not one that nobody told of."""
+        return any(listed.name == entry.name for listed in self.entries)
+
     def replace_list(self, provider: str, models: List | None) -> "Catalog":
         """A catalog in which one provider has another list."""
         lists = {**self.lists, provider: models}
-        return Catalog(self.providers, lists, self.aliases, self._default)
+        return Catalog(self.providers, lists, self.aliases, self._default, self.hidden)
+
+    def replace_names(self, aliases: Mapping[str, Alias], hidden: Iterable[str]) -> "Catalog":
+        """A catalog with other aliases and hidden models."""
+        return Catalog(self.providers, self.lists, aliases, self._default, hidden)
 
     # Looking up.
 
     def _search(self, name: str) -> Entry:
-        plain = _untagged(name.strip())
+        plain = untagged(name.strip())
         if reason := self._broken.get(plain):
             raise ModelNotFound(f"model '{name}' not found: {reason}")
         if entry := self._find(plain):
@@ -213,11 +248,17 @@ class Catalog:
         head, _, model = plain.partition("/")
         provider = self._provider(head)
         if provider and model:
-            return _entry(f"{provider.name}/{model}", provider, model, None)
+            return self._unless_hidden(f"{provider.name}/{model}", provider, model)
         default = self.providers.get(self._default)
         if default and self.lists.get(self._default) is None and not self._spellings(plain):
-            return _entry(plain, default, plain, None)
+            return self._unless_hidden(plain, default, plain)
         return None
+
+    def _unless_hidden(self, name: str, provider: Provider, model: str) -> Entry | None:
+        full = f"{provider.name}/{model}".casefold()
+        if full in map(str.casefold, self.hidden):
+            return None
+        return _entry(name, provider, model, None)
 
     def _provider(self, name: str) -> Provider | None:
         if name in self.providers:
@@ -229,7 +270,7 @@ class Catalog:
     # Making.
 
     def _add_models(self) -> list[Entry]:
-        taken = {_untagged(name) for name in self.aliases}
+        taken = {untagged(name) for name in self.aliases}
         holders: dict[str, list[Entry]] = {}
         entries = []
         for provider, bare, model_id, listed in self._models():
@@ -276,22 +317,36 @@ class Catalog:
             provider = self.providers[name]
             known = set()
             for model_id, listed in _offered(provider, self.lists.get(name)):
-                bare = _untagged(model_id)
+                bare = untagged(model_id)
                 if bare not in known:
                     known.add(bare)
                     yield provider, bare, model_id, listed
 
+    def _hide(self, hidden: frozenset[str]) -> None:
+        """Take the hidden models' names away; hiding one renames no other."""
+        self.hidden = hidden
+        if not hidden:
+            return
+        self.entries = tuple(entry for entry in self.entries if not _is_hidden(entry, hidden))
+        for spelling, entry in list(self._names.items()):
+            if _is_hidden(entry, hidden):
+                self._concealed[spelling] = self._names.pop(spelling)
+                if (folded := spelling.casefold()) != spelling:
+                    self._capitals[folded].remove(spelling)
+        for bare, choices in self._ambiguous.items():
+            self._ambiguous[bare] = [name for name in choices if name in self._names]
+
     def _add_aliases(self) -> list[Entry]:
-        known = {_untagged(name): name for name in self.aliases}
+        known = {untagged(name): name for name in self.aliases}
         known = {name.casefold(): name for name in self.aliases} | known
         made: dict[str, Entry] = {}
         for name in self.aliases:
             try:
                 self._follow(name, known, made, ())
             except ModelNotFound as error:
-                self._broken[_untagged(name)] = error.message
+                self._broken[untagged(name)] = error.message
         for name, entry in made.items():
-            for spelling in (_untagged(name), entry.name):
+            for spelling in (untagged(name), entry.name):
                 self._names.pop(spelling, None)
                 self._add(entry, spelling)
         return [made[name] for name in self.aliases if name in made]
@@ -305,7 +360,7 @@ class Catalog:
         way = (*way, name)
         found = []
         for target in self.aliases[name].targets:
-            plain = _untagged(target)
+            plain = untagged(target)
             inner = known.get(plain) or known.get(plain.casefold())
             if inner and inner != name and inner not in way:
                 found.append(self._follow(inner, known, made, way))
@@ -324,8 +379,8 @@ _CIRCLE = "the aliases lead in a circle ({}); change one of them in the settings
 _NOWHERE = "no provider has what this alias stands for ({}); correct its target in the settings"
 
 
-def _untagged(name: str) -> str:
-    return name[:-7] if name[-7:].lower() == ":latest" else name
+def _is_hidden(entry: Entry, hidden: frozenset[str]) -> bool:
+    return entry.alias is None and untagged(entry.origins[0]) in hidden
 
 
 def _offered(provider: Provider, models: List | None) -> Iterator[tuple[str, Listed | None]]:
@@ -430,7 +485,7 @@ def _alias_entry(name: str, alias: Alias, found: list[Entry]) -> Entry:
     """The first target's entry under another name, with what the settings say on top."""
     first = found[0]
     if first.alias:
-        alias = _on_top(alias, first.alias)
+        alias = on_top(alias, first.alias)
     capabilities, capabilities_source = first.capabilities, first.capabilities_source
     refuses = first.refuses
     if alias.capabilities is not None:
@@ -456,7 +511,7 @@ def _alias_entry(name: str, alias: Alias, found: list[Entry]) -> Entry:
     )
 
 
-def _on_top(outer: Alias, inner: Alias) -> Alias:
+def on_top(outer: Alias, inner: Alias) -> Alias:
     """An alias of an alias keeps what it does not say itself."""
     return Alias(
         targets=outer.targets,

@@ -140,8 +140,8 @@ def wait_ready(
             raise NotRunning("Ollama Bridge ended before it answered")
         pause(0.02)
     raise NotRunning(
-        f"Ollama Bridge did not answer within {timeout:g} s; see `ollama-bridge logs`, "
-        "or give it longer with --timeout"
+        f"Ollama Bridge did not answer within {timeout:g} s; "
+        "give it longer with --timeout, or see `ollama-bridge logs`"
     )
 
 

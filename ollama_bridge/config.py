@@ -52,6 +52,8 @@ class Config:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     default_provider: str = ""
     """Name of the provider whose models are listed by their bare ids; a key of `providers`."""
+    hidden: frozenset[str] = frozenset()
+    """Models that a client deleted, as `provider/model`: neither listed nor found by name."""
 
 
 # where files live
@@ -125,6 +127,7 @@ def check(document: Mapping[str, Any], path: Path, environ: Mapping[str, str]) -
         providers=providers,
         aliases={name: _alias(value) for name, value in aliases.items()},
         default_provider=_default_provider(document.get("default_provider"), providers, path),
+        hidden=frozenset(document.get("hidden", ())),
     )
     _refuse_loop(config, config.server)
     return config

@@ -72,7 +72,7 @@ def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
 
 @contextlib.contextmanager
 def _alone(state: Path) -> Iterator[None]:
-    import filelock  # noqa: PLC0415 - only this process and `stop` need it
+    import filelock  # only this process and `stop` need it
 
     lock = filelock.FileLock(state / instance.LOCK)
     try:
@@ -96,7 +96,7 @@ def _settings(options: Options, environ: Mapping[str, str]) -> Config:
 
 
 def _note(options: Options, settings: Config, port: int) -> instance.Instance:
-    import psutil  # noqa: PLC0415 - after the port listens
+    import psutil  # after the port listens
 
     return instance.Instance(
         id=options.instance or secrets.token_hex(8),
@@ -151,10 +151,10 @@ class _Daemon:
             raise BridgeError("the server could not start; see `ollama-bridge logs`") from error
 
     def _build(self) -> "uvicorn.Server":
-        import uvicorn  # noqa: PLC0415 - after the port listens
+        import uvicorn  # after the port listens
 
-        from ollama_bridge.keys import Keys  # noqa: PLC0415 - as above
-        from ollama_bridge.server import app  # noqa: PLC0415 - as above
+        from ollama_bridge.keys import Keys
+        from ollama_bridge.server import app
 
         keys = Keys(self._environ)
         application = app.build(
@@ -215,7 +215,7 @@ class _Daemon:
 
 def _with_demo(settings: Config) -> Config:
     """Give the demo provider the address its server got."""
-    from ollama_bridge.server import demo  # noqa: PLC0415 - after the port listens
+    from ollama_bridge.server import demo  # after the port listens
 
     providers = {
         name: dataclasses.replace(row, url=demo.address()) if row.url == demo.MARK else row
@@ -225,7 +225,7 @@ def _with_demo(settings: Config) -> Config:
 
 
 def _server_settings(application: Any, ready: Callable[[], Any]) -> "uvicorn.Config":
-    import uvicorn  # noqa: PLC0415 - after the port listens
+    import uvicorn  # after the port listens
 
     return uvicorn.Config(
         application,

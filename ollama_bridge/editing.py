@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ollama_bridge import config, files, schema
+from ollama_bridge import catalog, config, files, schema
 from ollama_bridge.config import Config
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers.provider import Alias
 
 
-def edit(
-    path: Path, change: Callable[[Any], None], environ: Mapping[str, str] = os.environ
-) -> Config:
+Change = Callable[[Any], None]
+"""Edits a document that is open for writing; several can go into one edit."""
+
+
+def edit(path: Path, change: Change, environ: Mapping[str, str] = os.environ) -> Config:
     """Let `change` edit the file's document; raises SettingsInvalid and writes nothing if bad."""
-    import tomlkit  # noqa: PLC0415 - only writers need it
+    import tomlkit  # only writers need it
 
     with files.locked(path):
         text = config.read(path)
@@ -90,7 +92,7 @@ def set_alias(
     def change(document: Any) -> None:
         aliases = _table(document, ("aliases",), path)
         if isinstance(alias, Alias):
-            aliases[name] = _alias_value(alias)
+            _put_alias(aliases, name, alias)
         elif isinstance(aliases.get(name), dict):
             aliases[name]["target"] = _one_or_list(alias)
         else:
@@ -141,9 +143,59 @@ def remove_provider(path: Path, name: str, environ: Mapping[str, str] = os.envir
     return edit(path, change, environ)
 
 
+# What Ollama's own routes change. Names mean what they mean to a client: `m`, `M` and `m:latest`
+# are one model.
+
+
+def making(path: Path, name: str, alias: Alias) -> Change:
+    """Make a model of the user's own, or replace the one of that name."""
+
+    def change(document: Any) -> None:
+        aliases = _table(document, ("aliases",), path)
+        _put_alias(aliases, catalog.same_name(name, aliases) or catalog.untagged(name), alias)
+
+    return change
+
+
+def forgetting(name: str) -> Change:
+    """Take a model of the user's own away; it may be gone already."""
+
+    def change(document: Any) -> None:
+        aliases = document.get("aliases", {})
+        if key := catalog.same_name(name, aliases):
+            del aliases[key]
+
+    return change
+
+
+def hiding(model: str) -> Change:
+    """Put `provider/model` among the hidden ones."""
+
+    def change(document: Any) -> None:
+        hidden = document.setdefault("hidden", [])
+        if model not in hidden:
+            hidden.append(model)
+
+    return change
+
+
+def showing(model: str) -> Change:
+    """Take `provider/model` from the hidden ones."""
+
+    def change(document: Any) -> None:
+        hidden = document.get("hidden", [])
+        for item in list(hidden):
+            if catalog.untagged(item) == catalog.untagged(model):
+                hidden.remove(item)
+        if "hidden" in document and not hidden:
+            del document["hidden"]
+
+    return change
+
+
 def _table(document: Any, key: Sequence[str], path: Path) -> Any:
     """The table at that key, made where it is missing."""
-    import tomlkit  # noqa: PLC0415 - only writers need it
+    import tomlkit  # only writers need it
 
     table = document
     for depth, part in enumerate(key, 1):
@@ -158,7 +210,7 @@ def _table(document: Any, key: Sequence[str], path: Path) -> Any:
 
 
 def _new_table(values: Mapping[str, Any]) -> Any:
-    import tomlkit  # noqa: PLC0415 - only writers need it
+    import tomlkit  # only writers need it
 
     table = tomlkit.table()
     for key, value in values.items():
@@ -168,13 +220,22 @@ def _new_table(values: Mapping[str, Any]) -> Any:
 
 def _item(value: Any) -> Any:
     """A table inside a table goes on the line of its key: headers = { X-Team = "search" }."""
-    import tomlkit  # noqa: PLC0415 - only writers need it
+    import tomlkit  # only writers need it
 
     if not isinstance(value, Mapping):
         return value
     inline = tomlkit.inline_table()
     inline.update(value)
     return inline
+
+
+def _put_alias(aliases: Any, name: str, alias: Alias) -> None:
+    import tomlkit  # only writers need it
+
+    value = _alias_value(alias)
+    if isinstance(aliases, tomlkit.items.InlineTable) and isinstance(value, Mapping):
+        value = _item(value)  # aliases = { … } holds no table that has lines of its own
+    aliases[name] = value
 
 
 def _alias_value(alias: Alias) -> Any:

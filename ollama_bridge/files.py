@@ -39,7 +39,7 @@ def replace(path: Path, text: str) -> None:
 @contextmanager
 def locked(path: Path, patience: float = _LOCK_SECONDS) -> Iterator[None]:
     """Keep other writers of `path` out; raises SettingsInvalid when one does not finish."""
-    import filelock  # noqa: PLC0415 - only writers need it
+    import filelock  # only writers need it
 
     folder(path.parent)
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=patience)

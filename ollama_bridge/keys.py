@@ -36,9 +36,14 @@ _LONGEST = {"win32": 1280}
 class Backend(Protocol):
     """The part of a keyring backend that is used."""
 
-    def get_password(self, service: str, username: str) -> str | None: ...
-    def set_password(self, service: str, username: str, password: str) -> None: ...
-    def delete_password(self, service: str, username: str) -> None: ...
+    def get_password(self, service: str, username: str) -> str | None:
+        """The entry, or None when there is none."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Make or replace the entry."""
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Delete the entry, which must be there."""
 
 
 class Keys:
@@ -163,7 +168,7 @@ class Keys:
     def _ring(self) -> Backend:
         if self._backend is not None:
             return self._backend
-        import keyring  # noqa: PLC0415 - it takes a tenth of a second and is often not needed
+        import keyring  # it takes a tenth of a second and is often not needed
 
         return keyring.get_keyring()
 

@@ -78,6 +78,7 @@ class Text(logging.Formatter):
     """One line a record; only a traceback adds more."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as it is written."""
         line = f"{_time(record)} {record.levelname} {record.name}: {_one_line(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -86,6 +87,7 @@ class Json(logging.Formatter):
     """One object a record; a request's fields stand in it under their own names."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as it is written."""
         line = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
         fields = getattr(record, "fields", None)
         line |= fields if isinstance(fields, dict) else {"message": record.getMessage()}

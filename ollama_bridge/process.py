@@ -63,6 +63,7 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
         return client.wait_ready(state, instance_id, timeout, lambda: child.poll() is None)
     except NotRunning:
         if child.poll() is None:
+            child.terminate()  # a start that failed leaves nothing behind
             raise
         raise _last_words(child.returncode, boot_log) from None
 
@@ -94,7 +95,7 @@ def stop(state: Path, timeout: float = STOP_SECONDS, patience: float = _ASK_SECO
 
 def is_gone(state: Path, timeout: float) -> bool:
     """Whether no daemon holds the lock, now or within that time."""
-    import filelock  # noqa: PLC0415 - only stopping needs it
+    import filelock  # only stopping needs it
 
     if not state.is_dir():
         return True
@@ -109,7 +110,7 @@ def is_gone(state: Path, timeout: float) -> bool:
 
 def _end(note: instance.Instance | None) -> None:
     """End the process of that note, and no other that has its number by now."""
-    import psutil  # noqa: PLC0415 - only for a daemon that does not listen
+    import psutil  # only for a daemon that does not listen
 
     if note is None:
         return

@@ -122,7 +122,10 @@ _NAMES = Kind("a list of texts", _list_of(_is_filled))
 _SECONDS = Kind("a number of seconds above 0", lambda value: _is_number(value) and value > 0)
 _TARGETS = Kind('"provider/model", or a list of such names', _is_targets)
 
-ROOT: Mapping[str, Kind] = {"default_provider": _NAME}
+ROOT: Mapping[str, Kind] = {
+    "default_provider": _NAME,
+    "hidden": Kind('a list of "provider/model" names', _list_of(_is_filled)),
+}
 
 SERVER: Mapping[str, Kind] = {
     "host": _NAME,

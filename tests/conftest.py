@@ -3,8 +3,12 @@
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["bridges"]
+
+settings.register_profile("patient", deadline=None)  # busy machines are slow, not wrong
+settings.load_profile("patient")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -50,9 +50,13 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.server.hung_up.set()
 
-    do_GET = do_POST = _answer
+    def do_GET(self) -> None:
+        self._answer()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def do_POST(self) -> None:
+        self._answer()
+
+    def log_message(self, *_: object) -> None:
         pass
 
 
@@ -136,10 +140,6 @@ def test_an_error_in_a_stream_is_raised_after_what_came_before(
     daemon: StandIn, talk: client.Client
 ) -> None:
     daemon.answers["/api/chat"] = (200, b'{"done":false}\n{"error":"it broke"}\n')
-    got = []
-    with pytest.raises(BridgeError, match="it broke"):
-        got.extend(talk.chat({"model": "m"}))
-        pytest.fail("not reached")
     stream = talk.chat({"model": "m"})
     assert next(stream) == {"done": False}
     with pytest.raises(BridgeError, match="it broke"):

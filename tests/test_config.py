@@ -1,5 +1,6 @@
 """Settings from file, environment and presets: what is accepted, what wins, what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -293,9 +294,8 @@ def test_base_urls_as_people_paste_them(pasted: str, meant: str) -> None:
     ],
 )
 def test_base_urls_that_are_none(pasted: str, said: str) -> None:
-    with pytest.raises(ValueError, match="(?i)") as caught:
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
         address.base_url(pasted)
-    assert said in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
@@ -407,7 +407,10 @@ def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
 
 
 def test_the_variables_name_file_and_folder(tmp_path: Path) -> None:
-    environ = {"OLLAMA_BRIDGE_CONFIG": str(tmp_path / "c"), "OLLAMA_BRIDGE_STATE": str(tmp_path / "s")}
+    environ = {
+        "OLLAMA_BRIDGE_CONFIG": str(tmp_path / "c"),
+        "OLLAMA_BRIDGE_STATE": str(tmp_path / "s"),
+    }
     assert config.config_file(environ) == tmp_path / "c"
     assert config.state_folder(environ) == tmp_path / "s"
     assert config.config_file({}).name == "config.toml"

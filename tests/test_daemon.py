@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-
 from daemons import Home, end, until_ready
+
 from ollama_bridge import client, daemon, instance, listening, process
 from ollama_bridge.errors import BridgeError, NotRunning, PortTaken, SettingsInvalid
 
@@ -175,7 +175,7 @@ class _Answering(BaseHTTPRequestHandler):
     """A server that answers /api/version with what the test put into its class."""
 
     body = b""
-    headers_sent: dict[str, str] = {}
+    headers_sent: ClassVar[dict[str, str]] = {}
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -184,7 +184,7 @@ class _Answering(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
@@ -290,7 +290,9 @@ def test_an_address_of_another_machine(host: str) -> None:
 def test_a_client_that_comes_too_early_waits() -> None:
     sockets = listening.listen("127.0.0.1", 0)
     try:
-        with socket.create_connection(("127.0.0.1", listening.port_of(sockets)), timeout=5) as early:
+        with socket.create_connection(
+            ("127.0.0.1", listening.port_of(sockets)), timeout=5
+        ) as early:
             early.sendall(b"GET / HTTP/1.1\r\n\r\n")  # nobody has accepted yet
     finally:
         _close(sockets)
@@ -464,5 +466,3 @@ def test_no_module_of_the_home_folder_stands_in_for_ours(home: Home) -> None:
         assert talk.status()["version"]
     finally:
         process.stop(home.state)
-
-

@@ -7,10 +7,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from daemons import Home
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemons import Home
 from ollama_bridge import config, editing, files
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers.provider import Alias
@@ -87,7 +87,9 @@ def test_a_bad_edit_changes_nothing(file: Path, key: tuple[str, ...], value: obj
         editing.set_value(file, key, value, {})
     assert "hush" not in caught.value.message
     assert file.read_text() == WITH_COMMENTS
-    assert [path.name for path in file.parent.iterdir() if path.name.endswith("toml")] == [file.name]
+    assert [path.name for path in file.parent.iterdir() if path.name.endswith("toml")] == [
+        file.name
+    ]
 
 
 def test_a_file_that_is_broken_is_not_touched(file: Path) -> None:
@@ -176,7 +178,9 @@ def test_unset_through_a_value_is_refused(file: Path) -> None:
 _names = st.text(min_size=1).filter(lambda text: text.strip() and text.isprintable())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(name=_names, targets=st.lists(_names, min_size=1, max_size=3), system=st.text())
 def test_any_alias_is_read_back_as_written(
     tmp_path: Path, name: str, targets: list[str], system: str

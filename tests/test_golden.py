@@ -6,6 +6,7 @@ are then to be read by hand, against Ollama's API, before they are committed.
 
 import json
 import os
+import re
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +67,8 @@ def test_reply(case: Path):
         _hold(case / "ollama_reply.ndjson", said)
         one_by_one = [upstream[at : at + 1] for at in range(len(upstream))]
         assert streamed(sent, one_by_one) == said
+        assert streamed(sent, upstream.splitlines(keepends=True)) == said
+        assert streamed(sent, re.findall(rb".+?\n\r?\n|.+", upstream, re.DOTALL)) == said
         if b"[DONE]" in upstream:
             assert streamed(sent, [upstream + b'data: {"choices":[{"text":"x"}]}\n\n']) == said
     else:

@@ -119,7 +119,9 @@ def test_a_file(tmp_path: Path) -> None:
 def test_a_command_runs_once_and_without_a_shell(tmp_path: Path) -> None:
     script = tmp_path / "give key.py"
     log = tmp_path / "runs"
-    script.write_text(f"import sys; open({str(log)!r}, 'a').write('x'); print(sys.argv[1]); print('more')")
+    script.write_text(
+        f"import sys; open({str(log)!r}, 'a').write('x'); print(sys.argv[1]); print('more')"
+    )
     rule = f"command:{sys.executable} '{script}' '$HOME;{SECRET}'"
     keys = Keys({}, backend=Memory())
     assert keys.get(provider(rule)) == f"$HOME;{SECRET}"
@@ -136,7 +138,9 @@ def test_none_wants_no_key() -> None:
     assert (keys.get(provider("none")), keys.source(provider("none"))) == ("", "none")
 
 
-@pytest.mark.parametrize("pasted", [f" {SECRET}\n", f'"{SECRET}"', f"' {SECRET} '", f"\t{SECRET}\r\n"])
+@pytest.mark.parametrize(
+    "pasted", [f" {SECRET}\n", f'"{SECRET}"', f"' {SECRET} '", f"\t{SECRET}\r\n"]
+)
 def test_what_is_pasted_around_a_key_is_taken_off(pasted: str) -> None:
     backend = Memory()
     keys = Keys({"LAB_API_KEY": pasted}, backend=backend)
@@ -168,7 +172,9 @@ def test_a_missing_key_says_what_to_do(rule: str, said: str) -> None:
     assert keys.source(provider(rule)) == "missing"
 
 
-@pytest.mark.parametrize("bad", [f"{SECRET} and more", f"{SECRET}\u00e9", f"{SECRET}\x00", f"a\n{SECRET}"])
+@pytest.mark.parametrize(
+    "bad", [f"{SECRET} and more", f"{SECRET}\u00e9", f"{SECRET}\x00", f"a\n{SECRET}"]
+)
 def test_a_text_that_cannot_be_a_key_is_refused_unseen(bad: str) -> None:
     backend = Memory()
     keys = Keys({"LAB_API_KEY": bad}, backend=backend)
@@ -180,7 +186,7 @@ def test_a_text_that_cannot_be_a_key_is_refused_unseen(bad: str) -> None:
 
 
 def test_no_error_shows_what_a_command_line_holds() -> None:
-    line = f"command:{sys.executable} -c 'import sys; print(\"{SECRET}\"); sys.exit(\"{SECRET}\")'"
+    line = f'command:{sys.executable} -c \'import sys; print("{SECRET}"); sys.exit("{SECRET}")\''
     with pytest.raises(KeyMissing) as caught:
         Keys({}, backend=Memory()).get(provider(line))
     assert SECRET not in _everything(caught.value)

@@ -53,7 +53,7 @@ def _talk(user: Session, running: Client, model: str) -> None:
         try:
             answer = _answer(user, running, model, [*history, question])
         except KeyboardInterrupt:
-            print()
+            render.result("")
             user.say("(stopped)")
             continue
         except NotRunning:
@@ -67,15 +67,15 @@ def _talk(user: Session, running: Client, model: str) -> None:
 def _questions() -> Iterator[str]:
     """Lines the user types, until Ctrl-D; Ctrl-C drops the line."""
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401, PLC0415 - gives input() its line editing, where there is any
+        import readline  # noqa: F401 - gives input() its line editing, where there is any
     while True:
         try:
             line = input(">>> ").strip()
         except EOFError:
-            print()
+            render.result("")
             return
         except KeyboardInterrupt:
-            print()
+            render.result("")
             render.message("(Ctrl-D or /bye ends)")
             continue
         if line:
@@ -129,5 +129,5 @@ class _Printer:
             self._thinking = False
 
     def _write(self, text: str) -> None:
-        print(text, end="", flush=True)
+        render.piece(text)
         self._last = text[-1:]

@@ -37,7 +37,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         render.document(settings)
         return
-    import tomlkit  # noqa: PLC0415 - 50 ms that --help does not need
+    import tomlkit  # 50 ms that --help does not need
 
     render.result(tomlkit.dumps(settings).strip())
 

@@ -150,7 +150,7 @@ def serve(
 
 
 def _serve(user: Session, host: str | None, port: int | None, log_format: str) -> None:
-    from ollama_bridge import daemon  # noqa: PLC0415 - no other command needs it
+    from ollama_bridge import daemon  # no other command needs it
 
     options = daemon.Options(
         config_path=user.config_flag,
@@ -164,7 +164,7 @@ def _serve(user: Session, host: str | None, port: int | None, log_format: str) -
 
 def _print_line(line: str, *, as_json: bool) -> None:
     text = json.dumps({"schema": 1, "line": line}, ensure_ascii=False) if as_json else line
-    print(text, flush=True)  # a pipe behind -f wants each line now
+    render.result(text)  # at once, also into a pipe: nothing is held back
 
 
 def _status(running: Client) -> dict[str, Any]:

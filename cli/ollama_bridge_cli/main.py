@@ -113,10 +113,10 @@ def main() -> None:
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say in one sentence that this is our mistake; the details go to a file."""
-    import traceback  # noqa: PLC0415 - only for what should never happen
+    import traceback  # only for what should never happen
 
-    from ollama_bridge import config as settings  # noqa: PLC0415 - as above
-    from ollama_bridge import files  # noqa: PLC0415 - as above
+    from ollama_bridge import config as settings
+    from ollama_bridge import files
 
     if issubclass(kind, KeyboardInterrupt):
         return

@@ -54,7 +54,7 @@ def list_providers(context: typer.Context, as_json: AsJson = False) -> None:
     rows = [
         {
             "name": row.name,
-            "url": row.url,
+            "url": live.get(row.name, {}).get("url", row.url),
             "default": row.name == settings.default_provider,
             "key_source": keys.source(row),
             "models": live.get(row.name, {}).get("models"),

@@ -5,30 +5,37 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import typer
+
 _WIDE = 10_000
 """Columns of a pipe: what reads it wants whole lines."""
 
 
 def document(fields: Mapping[str, Any]) -> None:
     """One JSON document with the number of its layout first."""
-    print(json.dumps({"schema": 1} | dict(fields), indent=2, ensure_ascii=False))
+    result(json.dumps({"schema": 1} | dict(fields), indent=2, ensure_ascii=False))
 
 
 def result(text: str) -> None:
     """A line for whoever reads standard output."""
-    print(text)
+    typer.echo(text, color=True)  # True: as it is, nothing taken out
+
+
+def piece(text: str) -> None:
+    """A part of a line, shown at once."""
+    typer.echo(text, nl=False, color=True)
 
 
 def message(text: str) -> None:
     """A line for the person; never read by a program."""
-    print(text, file=sys.stderr)
+    typer.echo(text, err=True)
 
 
 def table(headers: list[str], rows: list[list[str]], *, color: bool) -> None:
     """Columns that fit the terminal, or as wide as they are in a pipe."""
-    from rich.console import Console  # noqa: PLC0415 - 50 ms, and --help wants none of it
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console  # 50 ms, and --help wants none of it
+    from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
     for header in headers:
@@ -40,7 +47,7 @@ def table(headers: list[str], rows: list[list[str]], *, color: bool) -> None:
     with console.capture() as drawn:
         console.print(grid)
     for line in drawn.get().splitlines():
-        print(line.rstrip())
+        result(line.rstrip())
 
 
 def facts(fields: Mapping[str, Any]) -> None:
@@ -49,7 +56,7 @@ def facts(fields: Mapping[str, Any]) -> None:
     width = max((len(name) for name, text in shown.items() if text), default=0)
     for name, text in shown.items():
         if text:
-            print(f"{name:<{width}}  {text}")
+            result(f"{name:<{width}}  {text}")
 
 
 def count(number: int, noun: str) -> str:

@@ -21,13 +21,13 @@ from ollama_bridge import __version__
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError
 from ollama_bridge.server import bridge as running
-from ollama_bridge.server import embed, inference, models
+from ollama_bridge.server import anthropic, embed, inference, models
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
 from ollama_bridge.server.routes import Route
 from ollama_bridge.server.guard import Guard, Verdict
 
-MODULES = (models, inference, embed)
+MODULES = (models, inference, embed, anthropic)
 """Where routes are: each module has its own table `ROUTES`, path to method to handler."""
 
 ROUTES: dict[str, dict[str, Route]] = {}

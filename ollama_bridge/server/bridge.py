@@ -5,16 +5,20 @@ are answered from memory in milliseconds, also while a provider is down.
 """
 
 import asyncio
+import functools
 import hashlib
 import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ollama_bridge import editing
 from ollama_bridge.catalog import Catalog, Entry
 from ollama_bridge.config import Config
+from ollama_bridge.editing import Change
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.provider import Provider
 from ollama_bridge.translate import model_list, models
@@ -37,18 +41,22 @@ class Keys(Protocol):
 
     def get(self, provider: Provider) -> str: ...
     def source(self, provider: Provider) -> str: ...
+    def named(self, name: str) -> str: ...
 
 
 class Upstream(Protocol):
     """One provider's client: `upstream.Upstream`, or a test's fake."""
 
     async def open(self, path: str, body: dict[str, Any], *, model: str) -> Any: ...
+    async def open_form(self, path: str, kind: str, content: bytes, *, model: str) -> Any: ...
     async def models(self) -> bytes: ...
     async def retire(self) -> None: ...
     async def aclose(self) -> None: ...
 
 
 Connect = Callable[[Provider, str], Upstream]
+Edit = Callable[[Change], Config]
+"""Changes the settings file and returns what it then says: `editing.edit`. May block."""
 
 
 def connect(provider: Provider, key: str) -> Upstream:
@@ -67,6 +75,7 @@ class Bridge:
         *,
         keys: Keys,
         state: Path | None = None,
+        edit: Edit | None = None,
         connect: Connect = connect,
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
@@ -79,8 +88,15 @@ class Bridge:
         """Nanoseconds; dates models whose age nobody tells, so that it does not change."""
         self.monotonic = monotonic
         self.loaded: dict[str, models.Loaded] = {}
+        self.blobs: dict[str, int] = {}
+        """Digests of files that were uploaded for a create, and when."""
         self.active = self.requests = self.errors = 0
         self.list_errors: dict[str, str] = {}
+        self.settling = asyncio.Lock()
+        """Held while settings are read or written, and until they are in effect."""
+        self._edit = edit or functools.partial(editing.edit, config.path)
+        self._changes: list[tuple[Change, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
         self._connect = connect
         self._folder = state / "models" if state else None
         self._clients: dict[str, Upstream] = {}
@@ -98,7 +114,7 @@ class Bridge:
         try:
             entry = self.catalog.resolve(name)
         except ModelNotFound:
-            if not await self._ask_again():
+            if not await self.ask_again():
                 raise
         else:
             provider = entry.target.provider.name
@@ -128,7 +144,7 @@ class Bridge:
         if fetches:
             await asyncio.wait(fetches, timeout=patience)
 
-    async def _ask_again(self) -> bool:
+    async def ask_again(self) -> bool:
         """Fetch every list that is not brand new; False when all are."""
         names = [name for name in self.config.providers if self._age(name) > RETRY]
         fetches = [self._fetch(name) for name in names] or list(self._fetching.values())
@@ -136,6 +152,55 @@ class Bridge:
             return False
         await asyncio.wait(fetches, timeout=FIRST_LIST)
         return True
+
+    # the user's own models
+
+    async def edit(self, change: Change) -> None:
+        """Change the settings file and go by its names; raises SettingsInvalid.
+
+        Changes that arrive while one is written go into the file together, so that many at once
+        do not wait for each other's disk.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changes.append((change, done))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.ensure_future(self._write_changes())
+        await done
+
+    async def _write_changes(self) -> None:
+        while self._changes:
+            batch, self._changes = self._changes, []
+            async with self.settling:
+                await self._write(batch)
+
+    async def _write(self, batch: "list[tuple[Change, asyncio.Future[None]]]") -> None:
+        """One edit for all; when that fails one for each, so that none spoils another's."""
+
+        def all_of(document: Any) -> None:
+            for change, _ in batch:
+                change(document)
+
+        writing = asyncio.ensure_future(asyncio.to_thread(self._edit, all_of))
+        await asyncio.wait((writing,))
+        error = writing.exception()
+        if error and len(batch) > 1:
+            for item in batch:
+                await self._write([item])
+            return
+        if not error:
+            self._take_names(writing.result())
+        for _, done in batch:
+            if done.done():  # its client is gone
+                continue
+            if error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+    def _take_names(self, config: Config) -> None:
+        """Only the names: whatever else was changed in the file waits for a reload."""
+        self.config = replace(self.config, aliases=config.aliases, hidden=config.hidden)
+        self.catalog = self.catalog.replace_names(config.aliases, config.hidden)
 
     # clients
 
@@ -215,7 +280,8 @@ class Bridge:
     def _catalog(self, lists: dict[str, Any]) -> Catalog:
         known = {name: lists.get(name) or self._saved(name) for name in self.config.providers}
         config = self.config
-        return Catalog(config.providers, known, config.aliases, config.default_provider)
+        names = config.aliases, config.default_provider, config.hidden
+        return Catalog(config.providers, known, *names)
 
     def _list_of(self, name: str) -> Any:
         return self.catalog.lists.get(name)

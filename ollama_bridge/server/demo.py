@@ -1,12 +1,10 @@
-"""The demo provider's own server: a second port of this process, so that it is an upstream like any other."""
+"""The demo provider's own server: a second port of this process, an upstream like any other."""
 
 import asyncio
 import socket
 import threading
 
 import uvicorn
-
-from ollama_bridge.demo import app
 
 MARK = "demo:"
 """The base URL in the settings that stands for wherever this server listens."""
@@ -27,5 +25,7 @@ def address() -> str:
 
 
 def _run(listener: socket.socket) -> None:
+    from ollama_bridge.demo import app
+
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
     asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))

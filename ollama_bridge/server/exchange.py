@@ -19,13 +19,15 @@ BODY_LIMIT = 256 * 1024 * 1024
 JSON = b"application/json; charset=utf-8"
 ERROR_JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
+SSE = b"text/event-stream"
 TEXT = b"text/plain; charset=utf-8"
 
 
 Envelope = Callable[[BridgeError], bytes]
 
 
-def _native(error: BridgeError) -> bytes:
+def native(error: BridgeError) -> bytes:
+    """The error as `/api/*` writes it."""
     return lines.error(error.message)[:-1]
 
 
@@ -42,8 +44,10 @@ class Exchange:
         self.path: str = scope["path"]
         self.tail = ""
         """What the path ends in, for routes that take any end."""
-        self.envelope: Envelope = _native
+        self.envelope: Envelope = native
         """How this family of routes writes an error."""
+        self.stream_kind = NDJSON
+        """The content type of a streamed reply."""
         self.status = 0
         self.complete = False
         self.log: dict[str, Any] = {}
@@ -94,7 +98,7 @@ class Exchange:
     async def line(self, data: bytes, *, last: bool = False) -> None:
         """Part of a streamed reply; the first one sends the status."""
         if not self.status:
-            await self._start(200, [(b"content-type", NDJSON)])
+            await self._start(200, [(b"content-type", self.stream_kind)])
         self.complete = last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry, invalid_name
-from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported, UpstreamFailed
+from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported
 from ollama_bridge.server import pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.routes import Routes
+from ollama_bridge.server.sending import Errand
 from ollama_bridge.translate import chat, custom, generate, lines
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Stopwatch
@@ -136,7 +137,6 @@ async def _answer(
 ) -> None:
     """Send it up, and what comes back down."""
     provider = question.entry.target.provider
-    exchange.log |= {"model": request.model, "provider": provider.name}
     streamed = request.stream is not False
     writer = (lines.Lines if streamed else lines.Whole)(question.form, request.model, bridge.stamp)
     reply = Reply(
@@ -160,18 +160,10 @@ async def _ask(
     watch: Stopwatch,
     reply: Reply,
 ) -> None:
-    provider, body = question.entry.target.provider, question.body
-    upstream = await bridge.upstream(provider)
+    body = question.body
     stops = body.get("stop") or ()
-    watch.sent()
-    try:
-        opened = await upstream.open(question.path, body, model=request.model)
-    except UpstreamFailed as error:
-        exchange.log["upstream"] = error.upstream_status
-        if error.upstream_status == 401:
-            await bridge.forget(provider)
-        raise
-    exchange.log["upstream"] = 200
+    errand = Errand(bridge, exchange, question.entry, request.model, watch)
+    opened = await errand.open(question.path, body)
     reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
     bridge.touch(question.entry, request.keep_alive)
     try:
@@ -180,10 +172,11 @@ async def _ask(
         else:
             await exchange.answer(await pump.collect(opened, reply))
     finally:
-        _note(exchange, reply, watch)
+        note(exchange, reply, watch)
 
 
-def _note(exchange: Exchange, reply: Reply, watch: Stopwatch) -> None:
+def note(exchange: Exchange, reply: pump.Reply, watch: Stopwatch) -> None:
+    """What the log tells of a reply."""
     exchange.log["tokens"] = reply.counts()
     exchange.log["first"] = watch.until_first()
     if reply.estimated:

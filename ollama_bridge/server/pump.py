@@ -8,7 +8,6 @@ from typing import Protocol
 
 from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.server.exchange import Exchange
-from ollama_bridge.translate.reply import Reply
 
 GRACE = 2.0
 """Seconds to wait for counters, or for the end, once the answer itself is complete (quirk F6)."""
@@ -17,9 +16,32 @@ DRAIN = 0.05
 """Seconds to wait for the end of a finished reply, so that its connection can be used again."""
 
 
+class Reply(Protocol):
+    """What reads an upstream's reply and says it to the client: `reply.Reply` and its like."""
+
+    failure: UpstreamBroke | None
+    estimated: bool
+    """The counts are ours: the upstream told none."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is worth reading."""
+
+    @property
+    def finished(self) -> bool:
+        """The answer is complete; only counters may still come."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def whole(self, body: bytes) -> bytes: ...
+    def close(self) -> bytes: ...
+    def fail(self, error: UpstreamBroke) -> bytes: ...
+    def counts(self) -> tuple[int, int]: ...
+
+
 class Opened(Protocol):
     """An upstream's reply: what `upstream.Opened` is, and a test's fake."""
 
+    kind: str
     streamed: bool
 
     async def read(self) -> bytes: ...

@@ -90,6 +90,11 @@ class Upstream:
             self._forms[kind] = prepared(response.request)
         return self._opened(_Reply.of(response))
 
+    async def open_form(self, path: str, kind: str, content: bytes, *, model: str) -> "Opened":
+        """The same for a body of another content type, such as an uploaded file; always the SDK."""
+        response = await self._call("post", path, content, model, kind)
+        return self._opened(_Reply.of(response))
+
     async def models(self) -> bytes:
         """The provider's own list of models, as it stands."""
         response = await self._call("get", "/models", None, "")
@@ -118,7 +123,12 @@ class Upstream:
     def _name(self) -> str:
         return self.provider.name
 
-    async def _call(self, method: str, path: str, content: bytes | None, model: str) -> Any:
+    async def _call(
+        self, method: str, path: str, content: bytes | None, model: str, kind: str = ""
+    ) -> Any:
+        options = self._options
+        if kind:
+            options = {**options, "headers": {**options["headers"], "Content-Type": kind}}
         try:
             if method == "get":
                 return await self._client.get(
@@ -126,7 +136,7 @@ class Upstream:
                     cast_to=httpx2.Response,
                     stream=True,
                     stream_cls=Any,
-                    options=self._options,
+                    options=options,
                 )
             return await self._client.post(
                 path,
@@ -134,7 +144,7 @@ class Upstream:
                 cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=Any,
-                options=self._options,
+                options=options,
             )
         except openai.APIStatusError as error:
             reply = error.response
@@ -213,6 +223,8 @@ class Opened:
         self._raw = reply.raw
         self._classic = reply.classic
         self._chunks: AsyncIterator[bytes] | None = None
+        self.kind = reply.content_type
+        """The content type, as it came."""
         kind = reply.content_type.partition(";")[0].strip().lower()
         self.streamed = kind != "application/json"
         """Whether the body is an event stream; servers do not always send what was asked for."""

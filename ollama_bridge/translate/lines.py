@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
+from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.translate.stats import Stats
 from ollama_bridge.translate.tools import Call
 
@@ -68,6 +69,10 @@ class Lines:
         """The last line."""
         return self._line('""', _end(reason, stats, logprobs))
 
+    def failed(self, broke: UpstreamBroke) -> bytes:
+        """The error line, after which nothing comes."""
+        return error(broke.message)
+
     def _line(self, said: str, rest: str) -> bytes:
         return (
             f"{self._head}{self._stamp()}{self._open}{said}{self._form.close},{rest}}}\n".encode()
@@ -113,6 +118,10 @@ class Whole:
             said += f',"tool_calls":[{calls}]'
         end = _end(reason, stats, self._logprobs + (logprobs or []))
         return f'{self._head}{self._stamp()}",{said}{self._form.close},{end}}}'.encode()
+
+    def failed(self, broke: UpstreamBroke) -> bytes:
+        """Nothing of the answer, only the error."""
+        return error(broke.message)
 
 
 def idle(form: Form, model: str, stamp: Stamp, reason: str) -> bytes:

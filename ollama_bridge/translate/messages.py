@@ -32,15 +32,9 @@ _NO_RESULT = "No result was given."
 
 def to_openai(messages: Sequence[ollama.Message]) -> list[Message]:
     """The messages to send; an assistant turn that says nothing at all is left out."""
-    conversation = _Conversation()
+    conversation = Conversation()
     for message in messages:
-        role = ROLES.get(message.role, "user")
-        if role == "tool":
-            conversation.result(message)
-        elif role == "assistant":
-            conversation.assistant(message)
-        else:
-            conversation.plain(role, message)
+        conversation.turn(message)
     return conversation.close()
 
 
@@ -58,7 +52,7 @@ def content(text: str, images: Sequence[str]) -> str | list[dict[str, Any]]:
     return parts + [media.part(image) for image in given]
 
 
-class _Conversation:
+class Conversation:
     """The messages sent so far, and the calls that still wait for their result."""
 
     def __init__(self) -> None:
@@ -69,11 +63,23 @@ class _Conversation:
         self._pictures: list[str] = []
         self._used: set[str] = set()
 
-    def plain(self, role: str, message: ollama.Message) -> None:
+    def turn(self, message: ollama.Message) -> None:
+        """A turn of any role."""
+        role = ROLES.get(message.role, "user")
+        if role == "tool":
+            self.result(message)
+        elif role == "assistant":
+            self.assistant(message)
+        else:
+            self.plain(role, content(message.content, message.images))
+
+    def plain(self, role: str, said: str | list[dict[str, Any]]) -> None:
+        """A turn without calls."""
         self._settle(_RESULT_NEXT if role == "user" else _NO_RESULT)
-        self._sent.append({"role": role, "content": content(message.content, message.images)})
+        self._sent.append({"role": role, "content": said})
 
     def assistant(self, message: ollama.Message) -> None:
+        """A turn of the model's, with its calls."""
         self._settle(_NO_RESULT)
         calls = [self._call(call, place) for place, call in enumerate(message.tool_calls)]
         if not calls and not message.content:
@@ -84,6 +90,7 @@ class _Conversation:
         self._sent.append(turn)
 
     def result(self, message: ollama.Message) -> None:
+        """What a call came to."""
         waiting = self._match(message)
         if waiting is None:  # nothing asked for it: keep what it says
             name = message.tool_name or message.name
@@ -98,6 +105,7 @@ class _Conversation:
             self._show_pictures()
 
     def close(self) -> list[Message]:
+        """All messages, no call without its result."""
         self._settle(_NO_RESULT)
         return self._sent
 

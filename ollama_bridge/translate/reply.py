@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.translate import failures, lines, tools
-from ollama_bridge.translate.stats import FAILED, Stats, Stopwatch, done_reason, estimate
+from ollama_bridge.translate.stats import FAILED, Ending, Stats, Stopwatch, done_reason, estimate
 from ollama_bridge.translate.stops import StopCutter
 from ollama_bridge.translate.thinking import TagSplitter
 from ollama_bridge.wire import openai
@@ -42,6 +42,9 @@ class Writer(Protocol):
     def done(self, reason: str, stats: Stats, logprobs: Logprobs | None = None) -> bytes:
         """The end, and what it took."""
 
+    def failed(self, error: UpstreamBroke) -> bytes:
+        """The end of an answer that went wrong."""
+
 
 class Reply:
     """One reply of one upstream, on its way to one client."""
@@ -57,6 +60,8 @@ class Reply:
         names: Mapping[str, str] | None = None,
         top_logprobs: int = 0,
         seed: str = "",
+        ending: Ending | None = None,
+        keep_cut_off: bool = True,
     ) -> None:
         self.over = False
         """Nothing more is worth reading."""
@@ -71,6 +76,7 @@ class Reply:
         self._names = names or {}
         self._top_logprobs = top_logprobs
         self._seed = seed
+        self._ending = ending or Ending()
         self._sse = EventCutter()
         self._tags = TagSplitter()
         self._calls = tools.Gatherer()
@@ -140,7 +146,7 @@ class Reply:
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error
         self.over = True
-        return self._rest() + lines.error(error.message)
+        return self._rest() + self._writer.failed(error)
 
     def _payload(self, payload: bytes) -> bytes:
         if payload == DONE:
@@ -186,6 +192,7 @@ class Reply:
         said = self._message(choice) if delta is None else self._delta(delta)
         if self._finish is None and (choice.finish_reason or whole):
             self._finish = choice.finish_reason or ""  # some send "" with every chunk
+            self._ending.stopped_by(choice.stop_reason or choice.matched_stop)
         return said
 
     def _message(self, choice: openai.Choice) -> bytes:
@@ -258,6 +265,7 @@ class Reply:
             text = self._stops.feed(text)
             if self._stops.stopped:
                 self._finish, self.over = "stop", True
+                self._ending.stopped_by(self._stops.found)
         return self._write(text) if text else b""
 
     def _write(self, text: str) -> bytes:
@@ -291,6 +299,7 @@ class Reply:
 
     def _last(self) -> bytes:
         self._check_end()
+        self._ending.finish = self._finish or ""
         calls = self._complete_calls()
         said = self._rest()
         if calls:

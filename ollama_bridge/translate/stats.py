@@ -4,7 +4,7 @@ Ollama drops zero counters, but clients crash without them (reference trap 33): 
 is a positive integer. Durations are nanoseconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ollama_bridge.wire import openai
@@ -27,6 +27,22 @@ FAILED: Mapping[str, str] = {
 def done_reason(finish: str | None) -> str:
     """Ollama knows only `stop` and `length`; tool calls end with `stop` too."""
     return "length" if finish in LENGTH else "stop"
+
+
+class Ending:
+    """How an answer ended, for writers that tell more of it than Ollama does."""
+
+    def __init__(self, stops: Sequence[str] = ()) -> None:
+        self.finish = ""
+        """The upstream's own word."""
+        self.stop = ""
+        """The stop string of the client's that ended it, where somebody tells."""
+        self._stops = stops
+
+    def stopped_by(self, named: object) -> None:
+        """What ended it; servers also name the tokens of their templates."""
+        if isinstance(named, str) and named in self._stops:
+            self.stop = named
 
 
 class Stats(NamedTuple):

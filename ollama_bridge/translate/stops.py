@@ -11,15 +11,18 @@ class StopCutter:
         self._longest = max(map(len, self._stops), default=0)
         self._held = ""
         self.stopped = False
+        self.found = ""
+        """The stop string that was met."""
 
     def feed(self, piece: str) -> str:
         """What may be said by now; an end that could begin a stop string waits."""
         text = self._held + piece
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
+            end, self.found = min(found)
             self.stopped = True
             self._held = ""
-            return text[: min(found)]
+            return text[:end]
         keep = self._possible(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

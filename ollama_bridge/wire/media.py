@@ -31,15 +31,23 @@ _SOUNDS: tuple[tuple[int, bytes, str], ...] = (
 _UNKNOWN = "image/png"
 """What unknown bytes are called: the upstream then says what is wrong with them."""
 
+_URLS = ("data:", "http://", "https://")
+
 
 def part(data: str) -> dict[str, Any]:
-    """A content part of an OpenAI message for one entry of `images`."""
+    """A content part of an OpenAI message for one entry of `images`, which may be a URL too."""
+    if data.startswith(_URLS):
+        return {"type": "image_url", "image_url": {"url": data}}
     head = _head(data)
     sound = _kind(head, _SOUNDS)
     if sound:
         return {"type": "input_audio", "input_audio": {"data": data, "format": sound}}
-    kind = _kind(head, _IMAGES) or _UNKNOWN
-    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}}
+    return {"type": "image_url", "image_url": {"url": image_url(data, _UNKNOWN)}}
+
+
+def image_url(data: str, declared: str) -> str:
+    """A data URL for base64 text; its first bytes are believed before what was declared."""
+    return f"data:{_kind(_head(data), _IMAGES) or declared};base64,{data}"
 
 
 def _head(data: str) -> bytes:

@@ -52,6 +52,8 @@ class Choice(Struct, gc=False):
     message: Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    stop_reason: Any = None  # vLLM's name for the stop string or token that was met
+    matched_stop: Any = None  # SGLang's
     logprobs: dict[str, Any] | None = None
     error: Any = None
 
@@ -142,6 +144,8 @@ def _choice(value: Json) -> Choice:
         message=_delta(value.get("message")),
         text=_text(value.get("text")),
         finish_reason=_text(value.get("finish_reason")),
+        stop_reason=value.get("stop_reason"),
+        matched_stop=value.get("matched_stop"),
         logprobs=logprobs if isinstance(logprobs, dict) else None,
         error=value.get("error"),
     )

@@ -3,8 +3,8 @@
 import tomllib
 
 import pytest
-
 from daemons import Home
+
 from ollama_bridge import config
 
 
@@ -25,11 +25,13 @@ def test_show_is_what_is_in_effect(home: Home) -> None:
     assert home.json("config", "show", OLLAMA_HOST="0.0.0.0:5") == {"schema": 1, **shown}
 
 
-@pytest.mark.parametrize("text", ["", "[providers.openai]\n", '[providers.lab]\nbase_url = "http://h"'])
+@pytest.mark.parametrize(
+    "text", ["", "[providers.openai]\n", '[providers.lab]\nbase_url = "http://h"']
+)
 def test_what_show_prints_can_be_read_back(home: Home, text: str) -> None:
     home.write(text)
     before = config.load(home.config, {})
-    home.write(home.run("config", "show").stdout)
+    home.write(home.call("config", "show").stdout)
     after = config.load(home.config, {})
     assert (after.server, after.default_provider) == (before.server, before.default_provider)
     assert {name: (row.url, row.key, row.quirks) for name, row in after.providers.items()} == {
@@ -41,7 +43,7 @@ def test_secret_headers_are_hidden(home: Home) -> None:
     headers = '{ Authorization = "hush", X-Api-Key = "hush", X-Team = "search" }'
     home.write(f'[providers.lab]\nbase_url = "http://h"\nheaders = {headers}\n')
     for command in (["config", "show"], ["config", "show", "--json"], ["providers", "show", "lab"]):
-        shown = home.run(*command).stdout
+        shown = home.call(*command).stdout
         assert "hush" not in shown
         assert "search" in shown
 
@@ -71,8 +73,8 @@ def test_get_set_unset(home: Home) -> None:
     ],
 )
 def test_values_are_toml_or_plain_text(home: Home, key: str, value: str, read: object) -> None:
-    done = home.run("config", "set", key, value)
-    assert done.returncode == 0, done.stderr
+    done = home.call("config", "set", key, value)
+    assert done.exit_code == 0, done.stderr
     written = tomllib.loads(home.config.read_text())
     for part in tomllib_path(key):
         written = written[part]
@@ -96,8 +98,8 @@ def tomllib_path(key: str) -> list[str]:
 )
 def test_bad_edits_exit_5_and_leave_no_trace(home: Home, arguments: list[str], said: str) -> None:
     home.write("# mine\n")
-    done = home.run("config", *arguments)
-    assert done.returncode == 5
+    done = home.call("config", *arguments)
+    assert done.exit_code == 5
     assert said in done.stderr
     assert home.config.read_text() == "# mine\n"
 

@@ -1,11 +1,10 @@
 """keys set, list, remove: into the keyring and never anywhere else."""
 
-import os
 import sys
 
 import pytest
-
 from daemons import Home
+from terminals import Terminal
 
 SECRET = "sk-hush-0123456789"
 
@@ -101,31 +100,13 @@ def test_listing_without_a_keyring(home: Home) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 def test_the_prompt_hides_the_key(ring: Home) -> None:
-    import pty
-
-    child, terminal = pty.fork()
-    if child == 0:
-        command = [sys.executable, "-m", "ollama_bridge_cli", "keys", "set", "groq"]
-        os.execvpe(command[0], command, ring.environ)
-    shown = _until(terminal, "Key for groq")
-    os.write(terminal, f"{SECRET}\n".encode())
-    shown += _until(terminal, "")
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0, shown
+    terminal = Terminal(ring.environ, "keys", "set", "groq")
+    try:
+        terminal.until("Key for groq: ")
+        terminal.type(f"{SECRET}\n")
+        code, shown = terminal.end()
+    finally:
+        terminal.close()
+    assert code == 0, shown
     assert SECRET not in shown
     assert sources(ring) == {"groq": "keyring"}
-
-
-def _until(terminal: int, words: str) -> str:
-    """What the terminal shows up to these words, or to the end."""
-    shown = ""
-    while not words or words not in shown:
-        try:
-            data = os.read(terminal, 1000)
-        except OSError:  # how Linux says that the other side has gone
-            return shown
-        if not data:
-            return shown
-        shown += data.decode()
-    return shown

@@ -9,9 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from daemons import Home, end, until_ready
-from ollama_bridge import log
+
+from ollama_bridge import log, process
 
 
 def test_a_life(home: Home) -> None:
@@ -70,6 +70,7 @@ def test_a_start_that_takes_too_long_says_so(home: Home) -> None:
     assert done.returncode == 3
     assert "did not answer within 0.1 s" in done.stderr
     assert "--timeout" in done.stderr
+    assert process.is_gone(home.state, 20), "and leaves nothing behind"
 
 
 def test_reload(home: Home) -> None:

@@ -4,38 +4,39 @@ import subprocess
 import sys
 
 import pytest
-
 from daemons import Home
+
 from ollama_bridge import __version__
 from ollama_bridge_cli import main
 
-COMMANDS = "start stop restart reload status logs serve run providers keys models config".split()
+COMMANDS = ["start", "stop", "restart", "reload", "status", "logs", "serve", "run"]
+COMMANDS += ["providers", "keys", "models", "config"]
 
 
 def test_help_names_every_command(home: Home) -> None:
     for flag in ("-h", "--help"):
-        done = home.run(flag)
-        assert done.returncode == 0
+        done = home.call(flag)
+        assert done.exit_code == 0
         listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
         assert set(COMMANDS) <= set(listed)
 
 
 def test_without_arguments_the_help_is_a_usage_error(home: Home) -> None:
-    done = home.run()
-    assert done.returncode == 2
+    done = home.call()
+    assert done.exit_code == 2
     assert "Usage: ollama-bridge" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(home: Home, command: str) -> None:
-    done = home.run(command, "-h")
-    assert done.returncode == 0
+    done = home.call(command, "-h")
+    assert done.exit_code == 0
     assert done.stdout.startswith(f"Usage: ollama-bridge {command}")
 
 
 def test_version(home: Home) -> None:
-    done = home.run("--version")
-    assert (done.returncode, done.stdout) == (0, f"ollama-bridge {__version__}\n")
+    done = home.call("--version")
+    assert (done.exit_code, done.stdout) == (0, f"ollama-bridge {__version__}\n")
 
 
 @pytest.mark.parametrize(
@@ -55,8 +56,8 @@ def test_version(home: Home) -> None:
     ],
 )
 def test_usage_errors_exit_2(home: Home, arguments: list[str]) -> None:
-    done = home.run(*arguments)
-    assert done.returncode == 2
+    done = home.call(*arguments)
+    assert done.exit_code == 2
     assert "Traceback" not in done.stderr
     assert not home.state.joinpath("daemon.json").exists()
 
@@ -72,8 +73,8 @@ def test_usage_errors_exit_2(home: Home, arguments: list[str]) -> None:
     ],
 )
 def test_without_a_daemon_exit_3_and_what_to_do(home: Home, arguments: list[str]) -> None:
-    done = home.run(*arguments)
-    assert done.returncode == 3
+    done = home.call(*arguments)
+    assert done.exit_code == 3
     assert done.stdout == ""
     assert "ollama-bridge start" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -96,8 +97,8 @@ def test_without_a_daemon_exit_3_and_what_to_do(home: Home, arguments: list[str]
 )
 def test_with_invalid_settings_exit_5_and_where(home: Home, arguments: list[str]) -> None:
     home.write("[server]\nport = 'x'\n")
-    done = home.run(*arguments)
-    assert done.returncode == 5
+    done = home.call(*arguments)
+    assert done.exit_code == 5
     assert done.stdout == ""
     assert done.stderr.startswith(f"error: {home.config}: server.port: found")
     assert len(done.stderr.splitlines()) == 1
@@ -106,13 +107,13 @@ def test_with_invalid_settings_exit_5_and_where(home: Home, arguments: list[str]
 def test_another_settings_file(home: Home) -> None:
     other = home.folder / "other.toml"
     other.write_text("[server]\nport = 4321\n")
-    assert home.run("--config", str(other), "config", "get", "server.port").stdout == "4321\n"
-    assert home.run("--config", str(other), "config", "path").stdout == f"{other}\n"
+    assert home.call("--config", str(other), "config", "get", "server.port").stdout == "4321\n"
+    assert home.call("--config", str(other), "config", "path").stdout == f"{other}\n"
 
 
 def test_quiet_leaves_only_results(home: Home) -> None:
-    done = home.run("-q", "models", "alias", "a", "b/c")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = home.call("-q", "models", "alias", "a", "b/c")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_help_imports_nothing_heavy(home: Home) -> None:
@@ -132,7 +133,7 @@ def test_help_imports_nothing_heavy(home: Home) -> None:
 
 
 def test_completion(home: Home) -> None:
-    done = home.run(
+    done = home.call(
         _OLLAMA_BRIDGE_COMPLETE="complete_bash",
         COMP_WORDS="ollama-bridge sta",
         COMP_CWORD="1",
@@ -145,7 +146,7 @@ def test_a_mistake_of_ours_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("OLLAMA_BRIDGE_STATE", str(home.state))
     try:
-        {}["missing"]  # noqa: B018
+        {}["missing"]
     except KeyError as error:
         main._crashed(KeyError, error, error.__traceback__)
     said = capsys.readouterr().err

@@ -75,4 +75,6 @@ def test_a_daemon_with_other_settings_is_left_alone(home: Home, running: Home) -
     done = home.run("models", "alias", "x", "demo/demo")
     assert done.returncode == 0
     assert f"uses other settings: {running.config}" in done.stderr
-    assert json.loads(running.run("models", "alias", "--json").stdout)["aliases"][0]["name"] == "poet"
+    assert (
+        json.loads(running.run("models", "alias", "--json").stdout)["aliases"][0]["name"] == "poet"
+    )

@@ -1,45 +1,46 @@
 """providers add, list, show, remove."""
 
 from daemons import Home
+
 from ollama_bridge import config
 
 
 def test_a_known_service_needs_only_its_name(home: Home) -> None:
-    done = home.run("providers", "add", "groq")
-    assert done.returncode == 0
+    done = home.call("providers", "add", "groq")
+    assert done.exit_code == 0
     assert "keys set groq" in done.stderr, "what is missing still"
     assert list(config.load(home.config, {}).providers) == ["groq"]
 
 
 def test_any_other_needs_an_address(home: Home) -> None:
-    done = home.run("providers", "add", "lab")
-    assert done.returncode == 5
+    done = home.call("providers", "add", "lab")
+    assert done.exit_code == 5
     assert "no base_url" in done.stderr
     assert not home.config.exists()
-    done = home.run(
+    done = home.call(
         *("providers", "add", "lab", "--base-url", "http://10.0.0.5:8000/v1/chat/completions"),
         *("--key", "none", "--model", "a", "--model", "b"),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     row = config.load(home.config, {}).providers["lab"]
     assert (row.url, row.key, row.models) == ("http://10.0.0.5:8000/v1", "none", ("a", "b"))
 
 
 def test_a_kind_of_server(home: Home) -> None:
-    home.run("providers", "add", "box", "--preset", "vllm", "--base-url", "http://box:8000")
+    home.call("providers", "add", "box", "--preset", "vllm", "--base-url", "http://box:8000")
     assert config.load(home.config, {}).providers["box"].extra_options
 
 
 def test_twice_is_refused(home: Home) -> None:
-    home.run("providers", "add", "groq")
-    done = home.run("providers", "add", "groq")
-    assert done.returncode == 5
+    home.call("providers", "add", "groq")
+    done = home.call("providers", "add", "groq")
+    assert done.exit_code == 5
     assert "config set providers.groq.KEY VALUE" in done.stderr
 
 
 def test_a_pasted_key_is_not_written(home: Home) -> None:
-    done = home.run("providers", "add", "groq", "--key", "sk-hush")
-    assert done.returncode == 5
+    done = home.call("providers", "add", "groq", "--key", "sk-hush")
+    assert done.exit_code == 5
     assert "hush" not in done.stderr
     assert "keys set" in done.stderr
     assert not home.config.exists()

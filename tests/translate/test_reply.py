@@ -76,6 +76,25 @@ def test_the_first_finish_reason_counts():  # F6b
     assert found[-1]["done_reason"] == "length"
 
 
+def test_an_empty_finish_reason_is_none():  # Snowflake sends one with every chunk
+    found = said(event({"content": "x"}, finish=""), event(finish="length"))
+    assert found[-1]["done_reason"] == "length"
+    assert "stopped before" in said(event({"content": "x"}, finish=""))[-1]["error"]
+
+
+def test_a_message_in_a_stream_counts_only_if_nothing_was_said():  # F16
+    message = b'data: {"choices":[{"message":{"content":"Up."},"finish_reason":"stop"}]}\n\n'
+    assert spoken(said(message)) == [("text", "Up.")]
+    assert spoken(said(text("Up."), message)) == [("text", "Up.")]
+
+
+def test_a_whole_reply_counts_its_message():  # Perplexity has an empty delta beside it
+    answer = reply(whole=True)
+    choice = {"delta": {"content": ""}, "message": {"content": "Up."}, "finish_reason": "stop"}
+    data = answer.whole(json.dumps({"choices": [choice]}).encode()) + answer.close()
+    assert rules.whole(data)["message"]["content"] == "Up."
+
+
 def test_the_last_usage_counts():  # F7
     usage = {"prompt_tokens": 5, "completion_tokens": 1}
     more = {"prompt_tokens": 5, "completion_tokens": 2}

@@ -72,6 +72,11 @@ def gathered(*pieces: openai.ToolCall) -> list[tools.Call]:
             id="C2: all with index 0",
         ),
         pytest.param(
+            [piece(0, "A", "f", ""), piece(0, "B", "f", '{"a":2}'), piece(0, "A", None, None)],
+            [("f", {}), ("f", {"a": 2})],
+            id="C2: the first without arguments",
+        ),
+        pytest.param(
             [piece(0, "", "f", '{"a":1}'), piece(0, "", "g", '{"b":2}')],
             [("f", {"a": 1}), ("g", {"b": 2})],
             id="C2: all with index 0, no ids",

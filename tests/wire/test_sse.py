@@ -17,6 +17,7 @@ from ollama_bridge.wire import sse
         (b': OPENROUTER PROCESSING\n\ndata: {"a":1}\n\n', [b'{"a":1}']),  # F1
         (b'event: message\nid: 1\nretry: 5\ndata: {"a":1}\n\n', [b'{"a":1}']),
         (b'data: {\ndata: "a":1}\n\n', [b'{\n"a":1}']),  # F3: several lines
+        (b'data: {\r\ndata: "a":1}\r\n\r\n', [b'{\n"a":1}']),
         (b'data: {"a":1}\ndata: {"b":2}\n', [b'{"a":1}', b'{"b":2}']),  # no blank lines
         (b"data: [DONE]\n", [b"[DONE]"]),  # a connection kept open behind it
         (b"data:\n\ndata: \n\n", []),
@@ -37,6 +38,24 @@ def test_payloads(stream: bytes, payloads: list[bytes]):
     ]
     assert one_by_one == payloads
     assert cutter.close() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "payload"),
+    [
+        (b"data: {", b'{data: {"a":1}'),  # no line end yet: all one line
+        (b": comment", b""),
+        (b"data: {\n", b'{\n{"a":1}'),
+        (b"event: error\n", b'{"error":{"a":1}}'),
+        (b"data: {}\n", b'{"a":1}'),
+        (b"data: {}\r", b'{"a":1}'),
+        (b"\n", b'{"a":1}'),
+    ],
+)
+def test_a_read_that_is_one_event_is_not_always_one(before: bytes, payload: bytes):
+    cutter = sse.EventCutter()
+    cutter.feed(before)
+    assert cutter.feed(b'data: {"a":1}\n\n')[-1:] == ([payload] if payload else [])
 
 
 @pytest.mark.parametrize(

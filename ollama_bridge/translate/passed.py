@@ -1,0 +1,437 @@
+"""OpenAI replies on their way through: checked, with the client's name for the model, else as sent.
+
+Strategy: bytes in, bytes out, like `reply`, but nothing is translated. Most events of a stream are
+never decoded: a few searches for marks tell whether there is anything to look at, and marks are
+only found in JSON itself, because a quote inside a text has a backslash before it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
+
+import msgspec
+
+from ollama_bridge.errors import UpstreamBroke
+from ollama_bridge.translate import failures, lines
+from ollama_bridge.translate.passage import envelope
+from ollama_bridge.translate.stats import FAILED, Stopwatch
+from ollama_bridge.wire import openai
+from ollama_bridge.wire.sse import DONE, EventCutter
+
+Json = dict[str, Any]
+
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"]+)"')
+_LF = 10
+_NEVER = b"\n"
+"""A mark no event holds."""
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Renaming:
+    """Puts the client's name for the model where the upstream's own stands."""
+
+    def __init__(self, model: str) -> None:
+        self._name = quoted(model).encode()
+        self._theirs = _NEVER
+        self._ours = b""
+
+    def __call__(self, payload: bytes) -> bytes:
+        """The object with the name the client knows; the rest stays byte for byte."""
+        found = payload.count(self._theirs)
+        if found == 1:
+            return payload.replace(self._theirs, self._ours)
+        if not found and b'"model"' not in payload:
+            return payload
+        return self._learned(payload)
+
+    def _learned(self, payload: bytes) -> bytes:
+        """Look closely, and remember what the name looks like: it seldom changes in a stream."""
+        try:
+            fields = _fields.decode(payload)
+        except ValueError:
+            return self._loosely(payload)
+        theirs = bytes(fields.get("model", b""))
+        if theirs[:1] != b'"':
+            return payload
+        places = re.findall(rb'"model"\s*:\s*' + re.escape(theirs), payload)
+        if len(places) == 1:
+            self._theirs = places[0]
+            self._ours = places[0][: -len(theirs)] + self._name
+            return payload.replace(self._theirs, self._ours)
+        fields["model"] = msgspec.Raw(self._name)
+        return msgspec.json.encode(fields)
+
+    def _loosely(self, payload: bytes) -> bytes:
+        """The same for JSON that only a tolerant reader takes; raises ValueError for others."""
+        value = openai.loose(payload.decode(errors="replace"))
+        if not isinstance(value, dict) or not isinstance(value.get("model"), str):
+            return payload
+        return lines.encoded(value | {"model": msgspec.json.decode(self._name)}).encode()
+
+
+class Stream:
+    """A reply for a client that wants it in pieces."""
+
+    estimated = False
+
+    def __init__(
+        self, model: str, watch: Stopwatch, *, provider: str, wants_usage: bool = False
+    ) -> None:
+        self.over = False
+        """Nothing more is worth reading."""
+        self.failure: UpstreamBroke | None = None
+        self._model = model
+        self._renamed = Renaming(model)
+        self._watch = watch
+        self._provider = provider
+        self._wants_usage = wants_usage
+        self._sse = EventCutter(comments=True)
+        self._usage = b""
+        self._finished = self._ended = self._said = False
+
+    @property
+    def finished(self) -> bool:
+        """The upstream said that its answer is complete; only counters may still come."""
+        return self._finished or self._ended
+
+    def counts(self) -> tuple[int, int]:
+        """Tokens in and out, for the log."""
+        return _counts(self._usage)
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events for what was read."""
+        if self.over:
+            return b""
+        try:
+            return self._events(self._sse.feed(data))
+        except UpstreamBroke as error:  # an event too large to hold
+            return self._fail(error)
+
+    def whole(self, body: bytes) -> bytes:
+        """A reply that came in one piece although a stream was asked for (F13)."""
+        try:
+            _check(body, self._provider)
+            return self._events(_chunks(_answer(body, self._provider), self._wants_usage))
+        except UpstreamBroke as error:
+            return self._fail(error)
+
+    def close(self) -> bytes:
+        """The end mark, which some servers forget; an error where the upstream stopped too early."""
+        if self.failure:
+            return b""
+        said = b"" if self.over else self._events(filter(_is_complete, self._sse.close()))
+        if self.failure:
+            return said
+        self.over = True
+        try:
+            self._check_end()
+        except UpstreamBroke as error:
+            return said + self._fail(error)
+        return said + b"data: [DONE]\n\n"
+
+    def fail(self, error: UpstreamBroke) -> bytes:
+        """An error event, then silence; a reply that is already complete just ends."""
+        if self.failure:
+            return b""
+        return self.close() if self.finished else self._fail(error)
+
+    def _events(self, payloads: Iterable[bytes]) -> bytes:
+        said: list[bytes] = []
+        try:
+            for payload in payloads:
+                said.append(self._event(payload))
+                if self.over:
+                    break
+        except UpstreamBroke as error:
+            said.append(self._fail(error))
+        return b"".join(said)
+
+    def _event(self, payload: bytes) -> bytes:
+        if payload == DONE:
+            self._ended = self.over = True
+            return b""
+        if payload[:1] == b":":  # a comment keeps the client's connection alive, too
+            return payload + b"\n\n"
+        if payload[:1] != b"{":
+            raise _not_json(payload, self._provider)
+        if not self._said:
+            self._watch.token()
+            self._said = True
+        if b'"error"' in payload:
+            _check(payload, self._provider)
+        if b'"usage"' in payload:
+            self._usage = payload
+        if _LF in payload:
+            payload = payload.replace(b"\n", b" ")  # an event of several lines goes on in one
+        try:
+            said = b"data: %b\n\n" % self._renamed(payload)
+        except (ValueError, RecursionError) as error:
+            raise _not_json(payload, self._provider) from error
+        if not self._finished and (finish := _FINISH.search(payload)):
+            _check_finish(finish[1], self._provider)
+            self._finished = True
+        return said
+
+    def _check_end(self) -> None:
+        if not self.finished:
+            raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
+        if not self._said:  # G16
+            raise UpstreamBroke(
+                f"{self._provider} sent an empty answer and no reason for its end; "
+                "the prompt may be longer than the model's context"
+            )
+
+    def _fail(self, error: UpstreamBroke) -> bytes:
+        self.failure = error
+        self.over = True
+        return b"data: %b\n" % envelope(error)
+
+
+class Whole:
+    """A reply for a client that wants it in one piece."""
+
+    estimated = False
+
+    def __init__(self, model: str, watch: Stopwatch, *, provider: str) -> None:
+        self.over = self.finished = False
+        self.failure: UpstreamBroke | None = None
+        self._renamed = Renaming(model)
+        self._watch = watch
+        self._provider = provider
+        self._sse = EventCutter()
+        self._gathered = Gathered()
+        self._plain: list[bytes] | None = None
+        self._usage = b""
+
+    def counts(self) -> tuple[int, int]:
+        """Tokens in and out, for the log."""
+        return _counts(self._usage)
+
+    def whole(self, body: bytes) -> bytes:
+        """A reply that came as asked."""
+        self._watch.token()
+        try:
+            said = self._checked(body.strip())
+        except UpstreamBroke as error:
+            return self.fail(error)
+        self.over = True
+        return said
+
+    def feed(self, data: bytes) -> bytes:
+        """A reply that came as a stream, or is called one: nothing is said before its end."""
+        if self._plain is None and data.lstrip()[:1] == b"{" and not self._gathered.any:
+            self._plain = []  # JSON, whatever its content type says
+        if self._plain is not None:
+            self._plain.append(data)
+            return b""
+        try:
+            self._gather(self._sse.feed(data))
+        except UpstreamBroke as error:
+            self.fail(error)
+        return b""
+
+    def close(self) -> bytes:
+        """The gathered reply."""
+        if self.over and (self.failure or not self._gathered.any):
+            return b""
+        if self._plain is not None:
+            return self.whole(b"".join(self._plain))
+        try:
+            self._gather(filter(_is_complete, self._sse.close()))
+            if not self.finished:
+                raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
+            return self._renamed(self._gathered.reply())
+        except UpstreamBroke as error:
+            return self.fail(error)
+
+    def fail(self, error: UpstreamBroke) -> bytes:
+        """Nothing of the reply is of use."""
+        self.failure = self.failure or error
+        self.over = True
+        return b""
+
+    def _gather(self, payloads: Iterable[bytes]) -> None:
+        for payload in payloads:
+            if self.over:
+                return
+            if payload == DONE:
+                self.finished = self.over = True
+            else:
+                self._add(payload)
+
+    def _add(self, payload: bytes) -> None:
+        _check(payload, self._provider)
+        if b'"usage"' in payload:
+            self._usage = payload
+        if finish := _FINISH.search(payload):
+            _check_finish(finish[1], self._provider)
+            self.finished = True
+        self._gathered.add(openai.loose(payload.decode(errors="replace")))
+
+    def _checked(self, body: bytes) -> bytes:
+        try:
+            fields = _fields.decode(body)
+        except ValueError:  # not JSON, or such as only the tolerant reader takes
+            fields = {}
+        choices = bytes(fields.get("choices", b""))
+        if b'"error"' in body or len(choices) <= len("[]"):
+            _check(body, self._provider)
+            _answer(body, self._provider)
+        if finish := _FINISH.search(choices):
+            _check_finish(finish[1], self._provider)
+        self._usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
+        return self._renamed(body)
+
+
+class Gathered:
+    """The pieces of a streamed chat or completion, put together again."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self._frame: Json = {}
+        self._choices: dict[int, Json] = {}
+
+    def add(self, chunk: Json) -> None:
+        """One event; what comes later wins, and texts grow."""
+        self.any = True
+        self._frame |= {
+            key: value for key, value in chunk.items() if key != "choices" and value is not None
+        }
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index") or 0
+            kept = self._choices.setdefault(index, {"index": index})
+            delta = choice.pop("delta", None)
+            if isinstance(delta, dict):
+                _join(kept.setdefault("message", {"role": "assistant", "content": None}), delta)
+            _join(kept, choice)
+
+    def reply(self) -> bytes:
+        """The whole reply."""
+        frame = self._frame
+        if frame.get("object") == "chat.completion.chunk":
+            frame["object"] = "chat.completion"
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        for choice in choices:
+            choice.setdefault("finish_reason", "stop")
+        return lines.encoded(frame | {"choices": choices}).encode()
+
+
+_GROWS = frozenset({"content", "reasoning", "reasoning_content", "refusal", "text", "arguments"})
+
+
+def _join(kept: Json, more: Json) -> None:
+    """What a delta adds to what was there."""
+    for key, value in more.items():
+        before = kept.get(key)
+        if value is None or key == "index":
+            continue
+        if key == "tool_calls" and isinstance(value, list):
+            _join_calls(kept.setdefault(key, []), value)
+        elif isinstance(value, str) and isinstance(before, str) and key in _GROWS:
+            kept[key] = before + value
+        elif isinstance(value, list) and isinstance(before, list):
+            kept[key] = before + value
+        elif isinstance(value, dict) and isinstance(before, dict):
+            _join(before, value)
+        else:
+            kept[key] = value
+
+
+def _join_calls(kept: list[Json], more: list[Json]) -> None:
+    """A piece without an index of its own belongs to the last call, unless it brings an id."""
+    for piece in more:
+        index = piece.get("index")
+        if index is None:
+            index = len(kept) if piece.get("id") or not kept else len(kept) - 1
+        while len(kept) <= index:
+            kept.append({"type": "function", "function": {"name": "", "arguments": ""}})
+        _join(kept[index], piece)
+
+
+def _chunks(value: Json, wants_usage: bool) -> Iterator[bytes]:
+    """A whole reply as the events of a stream: what was said, how it ended, what it took."""
+    frame = {key: item for key, item in value.items() if key not in ("choices", "usage")}
+    if frame.get("object") != "text_completion":
+        frame["object"] = "chat.completion.chunk"
+    ends = []
+    for place, choice in enumerate(value["choices"]):
+        index, finish = choice.get("index", place), choice.get("finish_reason") or "stop"
+        said = {key: item for key, item in choice.items() if key not in ("message", "delta")}
+        if "text" not in choice:
+            said["delta"] = _delta(choice.get("message") or choice.get("delta") or {})
+            ends.append({"index": index, "delta": {}, "finish_reason": finish})
+            finish = None
+        yield _encoded(frame, [said | {"index": index, "finish_reason": finish}])
+    if ends:
+        yield _encoded(frame, ends)
+    if wants_usage:
+        yield _encoded(frame | {"usage": value.get("usage")}, [])
+
+
+def _delta(message: Json) -> Json:
+    """A whole message as one piece of itself: its calls want an index."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    return message | {"tool_calls": [{"index": at} | call for at, call in enumerate(calls)]}
+
+
+def _encoded(frame: Json, choices: list[Json]) -> bytes:
+    return lines.encoded(frame | {"choices": choices}).encode()
+
+
+def _counts(payload: bytes) -> tuple[int, int]:
+    try:
+        usage = openai.chunk(payload).usage or openai.Usage()
+    except (ValueError, RecursionError):
+        return 0, 0
+    return usage.prompt_tokens or 0, usage.completion_tokens or 0
+
+
+def _check(payload: bytes, provider: str) -> None:
+    """Raise what an object reports as an error, in any of the shapes errors have."""
+    try:
+        chunk = openai.chunk(payload)
+        if chunk.error or chunk.object == "error" or chunk.type == "error":
+            error = chunk.error or openai.loose(payload.decode(errors="replace"))
+            raise failures.in_stream(error, provider)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(payload, provider) from error
+    for choice in chunk.choices or ():
+        if choice.error:
+            raise failures.in_stream(choice.error, provider)
+
+
+def _check_finish(reason: bytes, provider: str) -> None:
+    """Some reasons to finish mean that the answer is not complete."""
+    word = reason.decode(errors="replace")
+    if said := FAILED.get(word):
+        raise UpstreamBroke(f"{provider}: {said} (finish reason {word})")
+
+
+def _answer(body: bytes, provider: str) -> Json:
+    """A whole reply with at least one choice in it."""
+    try:
+        value = openai.loose(body.decode(errors="replace"))
+    except (ValueError, RecursionError) as error:
+        raise _not_json(body, provider) from error
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not choices or not isinstance(choices, list):
+        raise UpstreamBroke(f"{provider} sent a reply without an answer in it")
+    return {**value, "choices": [choice for choice in choices if isinstance(choice, dict)]}
+
+
+def _is_complete(payload: bytes) -> bool:
+    """Whether what a stream left behind at its end is an event, not the first half of one."""
+    try:
+        openai.loose(payload.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return payload == DONE
+    return True
+
+
+def _not_json(payload: bytes, provider: str) -> UpstreamBroke:
+    said = failures.sentence(payload[:400].decode(errors="replace"))
+    return UpstreamBroke(f"{provider} sent something that is not JSON: {said}")

@@ -1,0 +1,118 @@
+"""What every client is asked, and the upstream for what the demo model is too simple for."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+from fake_upstream import Call, FakeUpstream
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+ASK: dict[str, Any] = {
+    "model": "demo",
+    "embedder": "demo-embed",
+    "two_calls": "lab/two-calls",
+    "breaks": "lab/breaks",
+    "unknown": "nope",
+    # line ends for some readers of lines, and a character of two UTF-16 units
+    "say": "Say blue, then \u2028 and \u0085 and 😀.",
+    "weather": "What is the weather in Paris? Use the tool.",
+    "two_cities": "What is the weather in Paris and in Rome?",
+    "country": "Tell me about Canada.",
+    "texts": ["one", "two words", "three small words"],
+    "image": base64.b64encode(PNG).decode(),
+}
+
+FAILURE = "the engine fell over"
+
+PAUSE = 0.2
+"""Seconds between words and error: read at once, they would make an HTTP status and no stream."""
+
+_CAPABILITIES = ["completion", "tools"]
+
+
+def lab() -> FakeUpstream:
+    """An upstream with a model that calls two tools at once, and one that breaks in mid-stream."""
+    upstream = FakeUpstream(_act)
+    upstream.models = [
+        {"id": name, "object": "model", "capabilities": _CAPABILITIES}
+        for name in ("two-calls", "breaks")
+    ]
+    return upstream
+
+
+async def _act(call: Call) -> None:
+    messages = call.body["messages"]
+    if call.body["model"] == "breaks":
+        await _break(call)
+    elif messages[-1]["role"] == "tool":
+        said = {"content": paired(messages)}
+        await _reply(call, said, [said], "stop")
+    else:
+        await _reply(call, {"tool_calls": _CALLS}, _pieces(), "tool_calls")
+
+
+async def _break(call: Call) -> None:
+    """Some words, then an error; a whole reply is an error at once."""
+    error = {"error": {"message": FAILURE, "type": "server_error", "code": 500}}
+    if not call.body.get("stream"):
+        await call.json(error, status=400)  # a status that no client tries again
+        return
+    await call.start()
+    for word in ("All ", "is ", "well"):
+        await call.text(word)
+    await asyncio.sleep(PAUSE)
+    await call.event(error)
+    await call.write("", more=False)
+
+
+def paired(messages: list[dict[str, Any]]) -> str:
+    """Each call with the result that came back under its id."""
+    calls = [item for message in messages for item in message.get("tool_calls") or ()]
+    results = {message["tool_call_id"]: message for message in messages if message["role"] == "tool"}
+    return " | ".join(f"{_city(call)}: {_text(results.get(call['id']))}" for call in calls)
+
+
+def _city(call: dict[str, Any]) -> Any:
+    return json.loads(call["function"]["arguments"]).get("city")
+
+
+def _text(message: dict[str, Any] | None) -> str:
+    content = (message or {}).get("content", "nothing")
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def _called(city: str) -> dict[str, Any]:
+    function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
+    return {"id": f"call_{city}", "type": "function", "function": function}
+
+
+_CALLS = [_called("Paris"), _called("Rome")]
+
+
+def _pieces() -> list[dict[str, Any]]:
+    """The calls as deltas that take turns, as some services send them."""
+    heads, tails = [], []
+    for index, call in enumerate(_CALLS):
+        text = call["function"]["arguments"]
+        head = call["function"] | {"arguments": text[:6]}
+        heads.append({"tool_calls": [{**call, "index": index, "function": head}]})
+        tails.append({"tool_calls": [{"index": index, "function": {"arguments": text[6:]}}]})
+    return heads + tails
+
+
+async def _reply(call: Call, message: dict[str, Any], deltas: list[dict[str, Any]], finish: str) -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    if not call.body.get("stream"):
+        choice = {"index": 0, "message": {"role": "assistant", "content": None, **message}, "finish_reason": finish}
+        await call.json({"object": "chat.completion", "choices": [choice], "usage": usage})
+        return
+    await call.start()
+    for delta in deltas:
+        await call.event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    await call.event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    await call.event({"choices": [], "usage": usage})
+    await call.write("data: [DONE]\n\n", more=False)
