@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ollama_bridge import __version__, config, files, instance, listening, log
+from ollama_bridge import __version__, config, editing, files, instance, listening, log
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, PortTaken
 
@@ -165,6 +165,7 @@ class _Daemon:
             reload=lambda: self._reload(keys),
             stop=self._stop,
             state=self._state,
+            edit=lambda change: editing.edit(self._settings.path, change, self._environ),
         )
         return uvicorn.Server(_server_settings(application, self._ready))
 

@@ -16,7 +16,6 @@ from ollama_bridge.config import Config
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers.provider import Alias
 
-
 Change = Callable[[Any], None]
 """Edits a document that is open for writing; several can go into one edit."""
 

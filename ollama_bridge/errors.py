@@ -69,7 +69,7 @@ class ServerBusy(BridgeError):
 
 
 class UpstreamFailed(BridgeError):
-    """The provider refused the request or could not be reached; nothing was sent to the client yet."""
+    """The provider refused or could not be reached; nothing was sent to the client yet."""
 
     status = 502
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from fake_upstream import Act, FakeUpstream
+from servers import served
+
 from ollama_bridge.config import Config
 from ollama_bridge.demo import Demo
 from ollama_bridge.providers.provider import Alias, Provider
 from ollama_bridge.server.app import App, build
-from servers import served
 
 
 class NoKeys:
@@ -49,8 +49,12 @@ def demo_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def demo_bridge(demo_url: str) -> Iterator[str]:
     """The address of a bridge that answers from the demo provider."""
-    aliases = {"poet": Alias(targets=("demo",), system="Answer in verse.", parameters={"temperature": 0.1})}
-    with served(bridge_app(Provider(name="demo", url=demo_url, key="none"), aliases=aliases)) as url:
+    aliases = {
+        "poet": Alias(targets=("demo",), system="Answer in verse.", parameters={"temperature": 0.1})
+    }
+    with served(
+        bridge_app(Provider(name="demo", url=demo_url, key="none"), aliases=aliases)
+    ) as url:
         yield url
 
 

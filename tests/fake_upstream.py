@@ -20,9 +20,13 @@ class Call:
     receive: Any
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, status: int = 200, kind: str = "text/event-stream", **headers: str) -> None:
+    async def start(
+        self, status: int = 200, kind: str = "text/event-stream", **headers: str
+    ) -> None:
         pairs = [(b"content-type", kind.encode())]
-        pairs += [(key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()]
+        pairs += [
+            (key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()
+        ]
         await self.send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def write(self, data: bytes | str, *, more: bool = True) -> None:
@@ -33,7 +37,9 @@ class Call:
         await self.write(f"data: {json.dumps(value)}\n\n")
 
     async def text(self, text: str, finish: str | None = None) -> None:
-        await self.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]})
+        await self.event(
+            {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}
+        )
 
     async def json(self, value: Any, status: int = 200, **headers: str) -> None:
         await self.start(status, "application/json", **headers)
@@ -60,7 +66,7 @@ class FakeUpstream:
             if not message.get("more_body"):
                 break
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
-        call = Call(scope["path"], headers, json.loads(body) if body else None, send, receive)
+        call = Call(scope["path"], headers, _decoded(body), send, receive)
         if scope["path"].endswith("/models"):
             await call.json({"object": "list", "data": self.models})
             return
@@ -79,3 +85,8 @@ class FakeUpstream:
             pass
         call.gone.set()
         self.hung_up.set()
+
+
+def _decoded(body: bytes) -> Any:
+    """JSON where it is some; other bodies as they are, nothing as None."""
+    return json.loads(body) if body[:1] in (b"{", b"[") else body or None

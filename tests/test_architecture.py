@@ -13,9 +13,7 @@ from ollama_bridge.providers.quirks import QUIRKS
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted(
-    path
-    for folder in ("ollama_bridge", "cli", "tray")
-    for path in (ROOT / folder).rglob("*.py")
+    path for folder in ("ollama_bridge", "cli", "tray") for path in (ROOT / folder).rglob("*.py")
 )
 VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc", "core"}
 
@@ -37,7 +35,9 @@ def _texts(path: Path) -> set[str]:
     return {
         node.value
         for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node not in documentation
     }
 
 
@@ -75,6 +75,11 @@ HEAVY = ("openai", "fastapi", "aiohttp", "httpx2", "keyring", "rich", "uvicorn",
 )
 def test_what_starts_quickly_imports_nothing_heavy(module: str, heavy: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                         env={"PYTHONPATH": f"{ROOT}:{ROOT}/cli:{ROOT}/tray", "PATH": "/usr/bin:/bin"})
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT}/cli:{ROOT}/tray", "PATH": "/usr/bin:/bin"},
+    )
     assert run.stdout.split() == []

@@ -37,6 +37,7 @@ _HOSTED = (
         key_variable="OPENAI_API_KEY",
         quirks=("new_token_limit", "first_four_stops", "say_json"),
         embed_batch=2048,
+        responses=True,
     ),
     Provider(
         name="openrouter",

@@ -41,6 +41,8 @@ class Provider:
     """Seconds without a byte from the service."""
     embed_batch: int = 64
     """Most inputs the service takes in one embeddings request."""
+    responses: bool = False
+    """It has /v1/responses; for all others the bridge translates to chat completions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ async def _ask(
         names=question.names,
         seed=seed,
         ending=ending,
+        drop_cut_calls=True,
     )
     asked = tuple(body.get("stop") or ())
     opened = await Errand(bridge, exchange, question.entry, request.model, watch).open(CHAT, body)

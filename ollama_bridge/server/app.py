@@ -20,14 +20,25 @@ from typing import Any
 from ollama_bridge import __version__
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError
+from ollama_bridge.server import (
+    access,
+    account,
+    anthropic,
+    blobs,
+    embed,
+    inference,
+    manage,
+    models,
+    openai,
+    responses,
+)
 from ollama_bridge.server import bridge as running
-from ollama_bridge.server import anthropic, embed, inference, models
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
-from ollama_bridge.server.routes import Route
 from ollama_bridge.server.guard import Guard, Verdict
+from ollama_bridge.server.routes import Route
 
-MODULES = (models, inference, embed, anthropic)
+MODULES = (models, inference, embed, anthropic, responses, openai, manage, blobs, account)
 """Where routes are: each module has its own table `ROUTES`, path to method to handler."""
 
 ROUTES: dict[str, dict[str, Route]] = {}
@@ -54,11 +65,12 @@ def build(
     reload: Callable[[], Config] | None = None,
     stop: Callable[[], None] | None = None,
     state: Path | None = None,
+    edit: running.Edit | None = None,
     connect: running.Connect = running.connect,
     clock: Callable[[], int] = time.time_ns,
 ) -> "App":
     """The application for these settings; every part of it can be given a fake."""
-    bridge = Bridge(config, keys=keys, state=state, connect=connect, clock=clock)
+    bridge = Bridge(config, keys=keys, state=state, edit=edit, connect=connect, clock=clock)
     return App(
         bridge,
         instance=instance or secrets.token_hex(8),
@@ -69,7 +81,7 @@ def build(
 
 
 class App:
-    """ASGI: guard, then the route, then one line in the log."""
+    """ASGI: guard, then access keys, then the route, then one line in the log."""
 
     def __init__(
         self,
@@ -88,6 +100,7 @@ class App:
         self.started_at = bridge.stamp()
         self._reload = reload
         self._guard = _guard(bridge.config)
+        self._access = self._access_of(bridge.config)
         self._admin: Any = None
         self._ids = itertools.count(1)
 
@@ -101,18 +114,26 @@ class App:
 
     async def reload(self) -> None:
         """Take the settings anew, whole; raises SettingsInvalid and keeps the old ones."""
-        try:
-            config = await asyncio.to_thread(self._reload)
-            guard = _guard(config)
-        except BridgeError as error:
-            self.settings_error = error.message
-            raise
-        self.settings_error = None
-        self._guard = guard
-        await self.bridge.reload(config)
+        async with self.bridge.settling:
+            try:
+                config = await asyncio.to_thread(self._reload)
+                guard = _guard(config)
+            except BridgeError as error:
+                self.settings_error = error.message
+                raise
+            self.settings_error = None
+            self._guard = guard
+            self._access = self._access_of(config)
+            await self.bridge.reload(config)
+
+    def _access_of(self, config: Config) -> access.Access | None:
+        names = config.server.access_keys
+        return access.Access(names, self.bridge.keys, self.token) if names else None
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _path(scope["path"])
+        path, key = _path(scope["path"]), b""
+        if self._access is not None:
+            scope, path, key = access.without_key(scope, path)
         verdict = self._guard.check(scope["method"], path, scope["headers"])
         exchange = Exchange(scope, receive, send, [_IDENTITY, *verdict.headers])
         if verdict.status:
@@ -121,12 +142,28 @@ class App:
         if path.startswith(ADMIN):
             await self._to_admin(exchange, scope, receive, send)
             return
+        if not await self._is_let_in(exchange, path, key):
+            return
         methods = ROUTES.get(path) or _tail_route(exchange, path)
         route = methods.get(exchange.method) if methods else None
         if route is None:
             await _no_route(exchange, methods or ())
             return
         await self._run(route, exchange)
+
+    async def _is_let_in(self, exchange: Exchange, path: str, key: bytes) -> bool:
+        """Whether the access keys, if there are any, let the request go on; else it is answered."""
+        if self._access is None or (not key and path in access.OPEN):
+            return True
+        try:
+            if await self._access.admit(key, exchange.scope["headers"]):
+                return True
+        except BridgeError as error:
+            exchange.add_headers([(b"www-authenticate", b"Bearer")])
+            await exchange.refuse(error)
+        else:
+            await _no_route(exchange, ())
+        return False
 
     async def _run(self, route: Route, exchange: Exchange) -> None:
         bridge = self.bridge
@@ -140,7 +177,7 @@ class App:
             exchange.log["error"] = error.message
             if not exchange.started:
                 await exchange.refuse(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the one place that must let nothing through
             _log.exception("request %s %s failed", exchange.method, exchange.path)
             exchange.log["error"] = "internal error"
             if not exchange.started:
@@ -174,13 +211,15 @@ class App:
         fields |= {key: log[key] for key in ("estimated", "gone", "error") if log.get(key)}
         _requests.info("%s", _Fields(fields), extra={"fields": fields})
 
-    async def _to_admin(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _to_admin(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         verdict = self._guard.admin(scope["headers"], self.token)
         if verdict.status:
             await _turn_away(exchange, verdict)
             return
         if self._admin is None:
-            from ollama_bridge.server import admin  # noqa: PLC0415 - FastAPI costs 0.2 s to import
+            from ollama_bridge.server import admin
 
             self._admin = await asyncio.to_thread(admin.build, self)
         await self._admin(scope, receive, send)
@@ -252,8 +291,10 @@ def _guard(config: Config) -> Guard:
 
 def _addresses() -> list[str]:
     """The addresses of this machine's interfaces."""
-    import psutil  # noqa: PLC0415 - only a Host header with a public address asks for it
+    import psutil
 
     families = (socket.AF_INET, socket.AF_INET6)
     cards = psutil.net_if_addrs().values()
-    return [item.address.partition("%")[0] for card in cards for item in card if item.family in families]
+    return [
+        item.address.partition("%")[0] for card in cards for item in card if item.family in families
+    ]

@@ -61,7 +61,7 @@ Edit = Callable[[Change], Config]
 
 def connect(provider: Provider, key: str) -> Upstream:
     """A client through the SDK, which is imported only now: it costs a third of a second."""
-    from ollama_bridge.server import upstream  # noqa: PLC0415
+    from ollama_bridge.server import upstream
 
     return upstream.Upstream(provider, key)
 
@@ -343,5 +343,4 @@ class Bridge:
 
 def _import_sdk(used: Connect) -> None:
     if used is connect:
-        from ollama_bridge.server import upstream  # noqa: F401, PLC0415
-
+        from ollama_bridge.server import upstream  # noqa: F401

@@ -23,7 +23,9 @@ SHORTEST = 64
 """Characters below which a refused text is not cut any shorter."""
 
 _DIMENSIONS = re.compile(r"(?i)dimension|matryoshka")
-_TOO_MANY = re.compile(r"(?i)too many|batch|array|at most \d+ (?:input|item|text)|inputs? (?:limit|count)")
+_TOO_MANY = re.compile(
+    r"(?i)too many|batch|array|at most \d+ (?:input|item|text)|inputs? (?:limit|count)"
+)
 _TOO_LONG = re.compile(r"(?i)context|too long|maximum.{0,40}(?:tokens|length)|input is too large")
 
 TOGETHER = 4
@@ -134,7 +136,9 @@ async def _batch(upstream: Upstream, job: _Job, texts: list[str], dimensions: in
             return await again(texts, 0)
         if len(texts) > 1 and _TOO_MANY.search(error.detail):  # halve (quirk I5)
             half = len(texts) // 2
-            return _joined(await again(texts[:half], dimensions), await again(texts[half:], dimensions))
+            return _joined(
+                await again(texts[:half], dimensions), await again(texts[half:], dimensions)
+            )
         if not _TOO_LONG.search(error.detail):
             raise
         longest = max(map(len, texts))
@@ -144,9 +148,7 @@ async def _batch(upstream: Upstream, job: _Job, texts: list[str], dimensions: in
     provider = job.entry.target.provider.name
     vectors, tokens = embed.vectors(await opened.whole(), provider)
     if len(vectors) != len(texts):
-        raise UpstreamFailed(
-            f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs"
-        )
+        raise UpstreamFailed(f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs")
     return vectors, tokens
 
 

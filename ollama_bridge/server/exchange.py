@@ -1,7 +1,7 @@
 """One request of a client and the answer to it, on plain ASGI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from ollama_bridge.errors import BadRequest, BridgeError
@@ -31,7 +31,7 @@ def native(error: BridgeError) -> bytes:
     return lines.error(error.message)[:-1]
 
 
-class ClientGone(Exception):  # noqa: N818 - an event, not a fault
+class ClientGone(Exception):
     """The client hung up; there is nobody to answer."""
 
 
@@ -80,6 +80,14 @@ class Exchange:
                 raise _TooLarge(f"the request is larger than {BODY_LIMIT // 2**20} MiB")
         return b"".join(parts)
 
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The request's body piece by piece; raises ClientGone when it is cut off."""
+        more = True
+        while more:
+            message = await self._receive()
+            yield _part(message)
+            more = message.get("more_body", False)
+
     async def answer(self, body: bytes, *, kind: bytes = JSON, status: int = 200) -> None:
         """A whole reply."""
         length = (b"content-length", b"%d" % len(body))
@@ -91,7 +99,10 @@ class Exchange:
     async def refuse(self, error: BridgeError) -> None:
         """An error in Ollama's form: one line, plain text in `error` (traps 7 to 10)."""
         if retry_after := getattr(error, "retry_after", ""):
-            self._headers = [*self._headers, (b"retry-after", retry_after.encode("latin-1", "replace"))]
+            self._headers = [
+                *self._headers,
+                (b"retry-after", retry_after.encode("latin-1", "replace")),
+            ]
         self.log["error"] = error.message
         await self.answer(self.envelope(error), kind=ERROR_JSON, status=error.status)
 

@@ -125,7 +125,12 @@ def _check_abilities(entry: Entry, request: Request, verb: str, needed: str) -> 
 
 
 async def _idle(
-    bridge: Bridge, exchange: Exchange, entry: Entry, request: Request, form: lines.Form, reason: str
+    bridge: Bridge,
+    exchange: Exchange,
+    entry: Entry,
+    request: Request,
+    form: lines.Form,
+    reason: str,
 ) -> None:
     """Nothing was asked: the model is loaded or unloaded, which no upstream hears of (4.4)."""
     bridge.touch(entry, request.keep_alive)

@@ -1,5 +1,6 @@
 """/, /api/version, /api/tags, /api/ps, /api/show: answered from memory, never from an upstream."""
 
+from ollama_bridge.catalog import Catalog
 from ollama_bridge.errors import BadRequest, ModelNotFound
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, Exchange
@@ -18,21 +19,27 @@ PATIENCE_AT_START = 3.0
 """The same while there is nothing to list at all: an empty list would be believed."""
 
 
-async def root(bridge: Bridge, exchange: Exchange) -> None:
+async def root(_bridge: Bridge, exchange: Exchange) -> None:
     """GET|HEAD /: the heartbeat."""
     await exchange.answer(b"Ollama is running", kind=TEXT)
 
 
-async def version(bridge: Bridge, exchange: Exchange) -> None:
+async def version(_bridge: Bridge, exchange: Exchange) -> None:
     """GET|HEAD /api/version."""
     await exchange.answer(f'{{"version":"{OLLAMA_VERSION}"}}'.encode())
 
 
 async def tags(bridge: Bridge, exchange: Exchange) -> None:
     """GET|HEAD /api/tags."""
+    await listed(bridge)
+    await exchange.answer(bridge.tags())
+
+
+async def listed(bridge: Bridge) -> Catalog:
+    """What there is to list, once every provider has had its moment to tell."""
     known = any(models is not None for models in bridge.listing().lists.values())
     await bridge.first_lists(PATIENCE if known else PATIENCE_AT_START)
-    await exchange.answer(bridge.tags())
+    return bridge.catalog
 
 
 async def ps(bridge: Bridge, exchange: Exchange) -> None:
@@ -49,8 +56,7 @@ async def show(bridge: Bridge, exchange: Exchange) -> None:
     try:
         entry = await find(bridge, name)
     except ModelNotFound as error:
-        tagged = name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
-        raise ModelNotFound(f"model '{tagged}' not found") from error
+        raise ModelNotFound(f"model '{with_tag(name)}' not found") from error
     agent = exchange.header(b"user-agent")
     await exchange.answer(
         models.show(
@@ -61,6 +67,11 @@ async def show(bridge: Bridge, exchange: Exchange) -> None:
             now=bridge.began,
         )
     )
+
+
+def with_tag(name: str) -> str:
+    """The name as Ollama's errors show it: with a tag."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
 
 
 ROUTES: Routes = {

@@ -1,7 +1,7 @@
 """OpenAI's routes but for /v1/responses: names are looked up, all else goes through as it is."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import re
+from collections.abc import Awaitable
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import (
@@ -15,16 +15,17 @@ from ollama_bridge.server import compressed, pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import SSE, Exchange
 from ollama_bridge.server.inference import find, full_name, note
-from ollama_bridge.server.models import listed, tagged
+from ollama_bridge.server.models import listed, with_tag
 from ollama_bridge.server.pump import Opened
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.server.sending import Errand
-from ollama_bridge.translate import embed, models, passage, passed
+from ollama_bridge.translate import passage, passed
 from ollama_bridge.translate.stats import Stopwatch
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/chat/completions", "/completions", "/embeddings"
 SPEECH, IMAGES = "/audio/transcriptions", "/images/generations"
 
+_ENCODING = re.compile(r"(?i)encoding.?format|base64")
 _NO_ROUTE = frozenset({404, 405, 501})
 """What servers say to a path they do not have."""
 
@@ -57,3 +58,189 @@ async def completions_route(bridge: Bridge, exchange: Exchange) -> None:
     if entry.alias:
         passage.add_to_completion(request, entry.alias, entry.target.provider.extra_options)
     await _answer(Errand(bridge, exchange, entry, request.model, watch), request, COMPLETIONS)
+
+
+async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /v1/embeddings."""
+    watch = _begin(bridge, exchange)
+    request = passage.read(await compressed.body(exchange), passage.EMBEDDING)
+    if not request.model.strip():
+        raise ModelNotFound(f"model '{request.model}' not found")
+    passage.check_input(request)
+    try:
+        entry = await find(bridge, request.model)
+    except ModelNotFound as error:
+        raise ModelNotFound(f'model "{request.model}" not found, try pulling it first') from error
+    errand = Errand(bridge, exchange, entry, request.model, watch)
+    await exchange.while_connected(_embed(errand, request))
+
+
+async def models_route(bridge: Bridge, exchange: Exchange) -> None:
+    """GET /v1/models: the names of /api/tags."""
+    exchange.envelope = passage.envelope
+    catalog = await listed(bridge)
+    await exchange.answer(passage.models(catalog.entries, bridge.began))
+
+
+async def model_route(bridge: Bridge, exchange: Exchange) -> None:
+    """GET /v1/models/{name}; the name may hold slashes, as such or as %2F (trap 42)."""
+    exchange.envelope = passage.envelope
+    name = exchange.tail
+    try:
+        entry = await find(bridge, name)
+    except ModelNotFound as error:
+        raise ModelNotFound(f"model '{with_tag(name)}' not found") from error
+    await exchange.answer(passage.model(entry, name, bridge.began))
+
+
+async def transcriptions_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /v1/audio/transcriptions."""
+    watch = _begin(bridge, exchange)
+    kind = exchange.header(b"content-type")
+    upload = passage.read_upload(await exchange.body(), kind)
+    name = upload.text("model")
+    entry = await find(bridge, name)
+    errand = Errand(bridge, exchange, entry, name, watch)
+    form = upload.with_model(entry.target.model)
+    await exchange.while_connected(
+        _relay(errand, errand.open_form(SPEECH, kind, form), "speech recognition")
+    )
+
+
+async def images_route(bridge: Bridge, exchange: Exchange) -> None:
+    """POST /v1/images/generations."""
+    watch = _begin(bridge, exchange)
+    request = passage.read(await exchange.body(), passage.IMAGE)
+    if not request.model.strip():
+        raise BadRequest("model is required")
+    entry = await find(bridge, request.model)
+    errand = Errand(bridge, exchange, entry, request.model, watch)
+    opening = errand.open(IMAGES, _body(errand, request))
+    await exchange.while_connected(_relay(errand, opening, "image generation"))
+
+
+def _begin(bridge: Bridge, exchange: Exchange) -> Stopwatch:
+    exchange.envelope = passage.envelope
+    exchange.stream_kind = SSE
+    return Stopwatch(bridge.monotonic)
+
+
+def _check_abilities(entry: Entry, request: passage.Request, verb: str) -> None:
+    """Refuse what the model is known not to do, in the words of the native routes."""
+    able = entry.capabilities
+    if "completion" not in able and "embedding" in able:
+        raise NotSupported(f'"{request.model}" does not support {verb}')
+    if "tools" in entry.refuses and request.given("tools"):
+        raise NotSupported(f"{full_name(request.model.strip())} does not support tools")
+
+
+def _body(errand: Errand, request: passage.Request) -> passage.Fields:
+    """What the upstream gets: the bytes that came, unless the provider has edits to make."""
+    target = errand.entry.target
+    return request.body(target.model, decoded=bool(target.provider.quirks))
+
+
+async def _answer(errand: Errand, request: passage.Request, path: str) -> None:
+    provider = errand.entry.target.provider.name
+    reply: passed.Stream | passed.Whole
+    if request.stream:
+        wanted = request.wants_usage
+        reply = passed.Stream(errand.name, errand.watch, provider=provider, wants_usage=wanted)
+    else:
+        reply = passed.Whole(errand.name, errand.watch, provider=provider)
+    await errand.exchange.while_connected(_ask(errand, request, path, reply))
+
+
+async def _ask(
+    errand: Errand, request: passage.Request, path: str, reply: passed.Stream | passed.Whole
+) -> None:
+    body = _body(errand, request)
+    stops = body.get("stop")
+    opened = await errand.open(path, body)
+    errand.bridge.touch(errand.entry, None)
+    try:
+        if body.get("stop") != stops:
+            await opened.aclose()
+            raise NotSupported(
+                f"{errand.entry.target.provider.name} takes at most "
+                f"{len(body['stop'])} stop strings; send fewer"
+            )
+        if isinstance(reply, passed.Stream):
+            await pump.stream(opened, reply, errand.exchange)
+        else:
+            await errand.exchange.answer(await pump.collect(opened, reply))
+    finally:
+        note(errand.exchange, reply, errand.watch)
+
+
+async def _loaded(bridge: Bridge, exchange: Exchange, request: passage.Request) -> None:
+    """Nothing was asked: the model is loaded, which no upstream hears of (8.3)."""
+    created = bridge.clock() // 1_000_000_000
+    said = passage.loaded(request.model, created)
+    if not request.stream:
+        return await exchange.answer(said)
+    await exchange.line(b"data: %b\n\ndata: [DONE]\n\n" % said, last=True)
+
+
+async def _embed(errand: Errand, request: passage.Request) -> None:
+    body = _body(errand, request)
+    form = request.value("encoding_format") or passage.ENCODINGS[0]
+    try:
+        opened = await errand.open(EMBEDDINGS, body)
+    except UpstreamFailed as error:
+        if "encoding_format" not in body or not _ENCODING.search(error.detail):
+            raise
+        del body["encoding_format"]  # encoded here instead (quirk I2)
+        opened = await errand.open(EMBEDDINGS, body)
+    errand.bridge.touch(errand.entry, None)
+    provider = errand.entry.target.provider.name
+    said, tokens = passed.embeddings(await opened.whole(), errand.name, form, provider)
+    errand.exchange.log["tokens"] = (tokens, 0)
+    await errand.exchange.answer(said)
+
+
+async def _relay(errand: Errand, opening: Awaitable[Opened], what: str) -> None:
+    """A reply that is not looked into, whole or in pieces, just as the upstream sends it."""
+    provider = errand.entry.target.provider.name
+    try:
+        opened = await opening
+    except UpstreamFailed as error:
+        if error.upstream_status in _NO_ROUTE:
+            raise _NoSuchService(
+                f"{provider} offers no {what} ({error.detail}); "
+                "name a model of a provider that does"
+            ) from error
+        raise
+    errand.bridge.touch(errand.entry, None)
+    exchange = errand.exchange
+    kind = opened.kind.encode("latin-1", "replace")
+    if not opened.kind.startswith("text/event-stream"):
+        return await exchange.answer(await opened.whole(), kind=kind)
+    try:
+        while data := await opened.read():
+            await exchange.line(data)
+        await exchange.line(b"", last=True)
+    except UpstreamBroke as error:
+        exchange.log["error"] = error.message
+        if not exchange.started:
+            raise
+        await exchange.line(b"data: %b\n" % passage.envelope(error), last=True)
+    finally:
+        await opened.aclose()
+
+
+class _NoSuchService(NotSupported):
+    """The provider of the model has no such route."""
+
+    status = 501
+
+
+ROUTES: Routes = {
+    "/v1/chat/completions": {"POST": chat_route},
+    "/v1/completions": {"POST": completions_route},
+    "/v1/embeddings": {"POST": embeddings_route},
+    "/v1/models": {"GET": models_route},
+    "/v1/models/*": {"GET": model_route},
+    "/v1/audio/transcriptions": {"POST": transcriptions_route},
+    "/v1/images/generations": {"POST": images_route},
+}

@@ -22,6 +22,10 @@ from ollama_bridge.errors import SettingsInvalid
 ERROR_LIMIT = 1024 * 1024
 """Most bytes of an error reply that are read."""
 
+FORM_TYPE = "X-Form-Type"
+"""Where the SDK carries the content type of a form: under its own name it would make the SDK write
+the body itself. It never leaves this process."""
+
 _READ_BUFFER = 256 * 1024
 
 
@@ -49,7 +53,9 @@ class Transport(httpx2.AsyncBaseTransport):
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(str(error) or "timed out", request=request) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise httpx2.ConnectError(str(error) or type(error).__name__, request=request) from error
+            raise httpx2.ConnectError(
+                str(error) or type(error).__name__, request=request
+            ) from error
         return httpx2.Response(
             response.status,
             headers=[pair for pair in response.raw_headers if pair[0].lower() not in _HOP],
@@ -115,6 +121,8 @@ def prepared(request: httpx2.Request) -> Prepared:
     for key, value in request.headers.raw:
         if key.lower() not in (b"host", b"content-length"):
             headers.add(key.decode("latin-1"), value.decode("latin-1"))
+    if kind := headers.pop(FORM_TYPE, ""):
+        headers["Content-Type"] = kind
     return Prepared(URL(str(request.url), encoded=True), headers)
 
 
@@ -163,7 +171,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy the environment names for this URL; never one for this machine or its network (L1)."""
+    """The environment's proxy for this URL; never one for this machine or its network (L1)."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if _is_near(host) or urllib.request.proxy_bypass(host):
@@ -174,8 +182,8 @@ def proxy_for(url: str) -> str | None:
         return None
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise SettingsInvalid(
-            f"the proxy for {host} ({urlsplit(proxy).scheme}) is not supported: name an http:// proxy "
-            f"in {parts.scheme.upper()}_PROXY, or add {host} to NO_PROXY"
+            f"the proxy for {host} ({urlsplit(proxy).scheme}) is not supported: name an http:// "
+            f"proxy in {parts.scheme.upper()}_PROXY, or add {host} to NO_PROXY"
         )
     return proxy
 

@@ -17,7 +17,7 @@ from ollama_bridge import __version__
 from ollama_bridge.errors import BridgeError, UpstreamBroke, UpstreamFailed
 from ollama_bridge.providers.provider import Provider
 from ollama_bridge.providers.quirks import QUIRKS
-from ollama_bridge.server.transport import Prepared, Transport, error_body, prepared
+from ollama_bridge.server.transport import FORM_TYPE, Prepared, Transport, error_body, prepared
 from ollama_bridge.translate import failures
 
 Body = dict[str, Any]
@@ -128,7 +128,7 @@ class Upstream:
     ) -> Any:
         options = self._options
         if kind:
-            options = {**options, "headers": {**options["headers"], "Content-Type": kind}}
+            options = {**options, "headers": {**options["headers"], FORM_TYPE: kind}}
         try:
             if method == "get":
                 return await self._client.get(
@@ -274,7 +274,7 @@ class Opened:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What reading can raise; the SDK also takes a classic httpx client, which has its own errors."""
+    """What reading can raise; a classic httpx client, which the SDK also takes, has its own."""
     classic = sys.modules.get("httpx")
     known = (aiohttp.ClientError, httpx2.HTTPError, OSError)
     return (*known, classic.HTTPError) if classic else known

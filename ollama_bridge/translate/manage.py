@@ -67,9 +67,7 @@ def status(text: str, **more: Any) -> bytes:
 def pulled(digest: str, size: int | None) -> Iterator[bytes]:
     """The progress of a pull once the model is known: everything is there already."""
     whole = size or STUB_SIZE
-    yield status(
-        f"pulling {digest[:12]}", digest=f"sha256:{digest}", total=whole, completed=whole
-    )
+    yield status(f"pulling {digest[:12]}", digest=f"sha256:{digest}", total=whole, completed=whole)
     yield status("verifying sha256 digest")
     yield status(WRITING)
     yield status(SUCCESS)

@@ -7,9 +7,9 @@ with request edits of its own, or a model of the user's, needs values. What come
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -173,7 +173,9 @@ def says_nothing(request: Request) -> bool:
 def add_to_chat(request: Request, own: Customised, extra: Mapping[str, str]) -> None:
     """What a model of the user's own adds: turns, system prompt and parameters."""
     turns = _turns.decode(request.fields["messages"])
-    added = messages.to_openai([msgspec.convert(dict(turn), ollama.Message) for turn in own.messages])
+    added = messages.to_openai(
+        [msgspec.convert(dict(turn), ollama.Message) for turn in own.messages]
+    )
     if own.system and _role((*added, *turns)[0]) not in ("system", "developer"):
         added.insert(0, {"role": "system", "content": own.system})
     if added:
@@ -241,6 +243,52 @@ def _role(turn: Any) -> str:
     return role if isinstance(role, str) else ""
 
 
+class Model(Protocol):
+    """What a list tells of a model: a catalog entry, seen from here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def origins(self) -> tuple[str, ...]: ...
+    @property
+    def created(self) -> int: ...
+
+
+def models(entries: Iterable[Model], now: int) -> bytes:
+    """The list of models; never null (trap 15). `now`, in nanoseconds, dates those without age."""
+    rows = [_row(entry, entry.name, now) for entry in entries]
+    return msgspec.json.encode({"object": "list", "data": rows})
+
+
+def model(entry: Model, requested: str, now: int) -> bytes:
+    """One model, by the name it was asked for."""
+    return msgspec.json.encode(_row(entry, requested, now))
+
+
+def _row(entry: Model, name: str, now: int) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": entry.created or now // 1_000_000_000,
+        "owned_by": entry.origins[0].partition("/")[0],
+    }
+
+
+def loaded(model: str, created: int) -> bytes:
+    """The text completion of an empty prompt, as Ollama gives it (8.3)."""
+    return msgspec.json.encode(
+        {
+            "id": f"cmpl-{created % 999}",
+            "object": "text_completion",
+            "created": created,
+            "model": model,
+            "system_fingerprint": "fp_ollama",
+            "choices": [{"text": "", "index": 0, "finish_reason": "load"}],
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+    )
+
+
 class Upload(NamedTuple):
     """A multipart form: where the content of each field stands in its bytes."""
 
@@ -294,7 +342,9 @@ def _places(body: bytes, content_type: str) -> Mapping[str, slice]:
         if start < 0 or end < start:
             raise _unreadable("multipart: NextPart: EOF")
         if name := _NAME.search(body, at, start):
-            found.setdefault(name[1].decode(errors="replace"), slice(start + 4, max(start + 4, end)))
+            found.setdefault(
+                name[1].decode(errors="replace"), slice(start + 4, max(start + 4, end))
+            )
         at = end + len(mark)
     return found
 

@@ -6,14 +6,16 @@ only found in JSON itself, because a quote inside a text has a backslash before 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+import struct
+from base64 import b64encode
+from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 import msgspec
 
-from ollama_bridge.errors import UpstreamBroke
-from ollama_bridge.translate import failures, lines
+from ollama_bridge.errors import UpstreamBroke, UpstreamFailed
+from ollama_bridge.translate import embed, failures, lines, pieces
 from ollama_bridge.translate.passage import envelope
 from ollama_bridge.translate.stats import FAILED, Stopwatch
 from ollama_bridge.wire import openai
@@ -113,7 +115,8 @@ class Stream:
         """A reply that came in one piece although a stream was asked for (F13)."""
         try:
             _check(body, self._provider)
-            return self._events(_chunks(_answer(body, self._provider), self._wants_usage))
+            answer = _answer(body, self._provider)
+            return self._events(pieces.events(answer, wants_usage=self._wants_usage))
         except UpstreamBroke as error:
             return self._fail(error)
 
@@ -201,8 +204,9 @@ class Whole:
         self._watch = watch
         self._provider = provider
         self._sse = EventCutter()
-        self._gathered = Gathered()
+        self._gathered = pieces.Gathered()
         self._plain: list[bytes] | None = None
+        self._begun = False
         self._usage = b""
 
     def counts(self) -> tuple[int, int]:
@@ -221,8 +225,9 @@ class Whole:
 
     def feed(self, data: bytes) -> bytes:
         """A reply that came as a stream, or is called one: nothing is said before its end."""
-        if self._plain is None and data.lstrip()[:1] == b"{" and not self._gathered.any:
-            self._plain = []  # JSON, whatever its content type says
+        if not self._begun and (start := data.lstrip()[:1]):
+            self._begun = True
+            self._plain = [] if start == b"{" else None  # JSON, whatever its content type says
         if self._plain is not None:
             self._plain.append(data)
             return b""
@@ -285,101 +290,40 @@ class Whole:
         return self._renamed(body)
 
 
-class Gathered:
-    """The pieces of a streamed chat or completion, put together again."""
-
-    def __init__(self) -> None:
-        self.any = False
-        self._frame: Json = {}
-        self._choices: dict[int, Json] = {}
-
-    def add(self, chunk: Json) -> None:
-        """One event; what comes later wins, and texts grow."""
-        self.any = True
-        self._frame |= {
-            key: value for key, value in chunk.items() if key != "choices" and value is not None
-        }
-        for choice in chunk.get("choices") or ():
-            index = choice.get("index") or 0
-            kept = self._choices.setdefault(index, {"index": index})
-            delta = choice.pop("delta", None)
-            if isinstance(delta, dict):
-                _join(kept.setdefault("message", {"role": "assistant", "content": None}), delta)
-            _join(kept, choice)
-
-    def reply(self) -> bytes:
-        """The whole reply."""
-        frame = self._frame
-        if frame.get("object") == "chat.completion.chunk":
-            frame["object"] = "chat.completion"
-        choices = [self._choices[index] for index in sorted(self._choices)]
-        for choice in choices:
-            choice.setdefault("finish_reason", "stop")
-        return lines.encoded(frame | {"choices": choices}).encode()
+_VECTOR = re.compile(rb'"embedding"\s*:\s*(\[|")')
 
 
-_GROWS = frozenset({"content", "reasoning", "reasoning_content", "refusal", "text", "arguments"})
+def embeddings(body: bytes, model: str, form: str, provider: str) -> tuple[bytes, int]:
+    """The vectors in the form that was asked for, and the tokens they cost (quirks I1 to I3)."""
+    body = body.strip()
+    if b'"error"' in body:
+        _check(body, provider)
+    came = _VECTOR.search(body)
+    try:
+        fields = _fields.decode(body)
+        if came is None or (came[1] == b"[") != (form == "float"):
+            vectors, _ = embed.vectors(body, provider)
+            if not vectors:
+                raise UpstreamFailed(f"{provider} sent no embeddings")
+            fields["data"] = msgspec.Raw(msgspec.json.encode(_rows(vectors, form)))
+            body = msgspec.json.encode(fields)
+        usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
+        return Renaming(model)(body), _counts(usage)[0]
+    except ValueError as error:
+        raise _not_json(body, provider) from error
 
 
-def _join(kept: Json, more: Json) -> None:
-    """What a delta adds to what was there."""
-    for key, value in more.items():
-        before = kept.get(key)
-        if value is None or key == "index":
-            continue
-        if key == "tool_calls" and isinstance(value, list):
-            _join_calls(kept.setdefault(key, []), value)
-        elif isinstance(value, str) and isinstance(before, str) and key in _GROWS:
-            kept[key] = before + value
-        elif isinstance(value, list) and isinstance(before, list):
-            kept[key] = before + value
-        elif isinstance(value, dict) and isinstance(before, dict):
-            _join(before, value)
-        else:
-            kept[key] = value
+def _rows(vectors: Iterable[embed.Vector], form: str) -> list[Json]:
+    return [
+        {"object": "embedding", "embedding": _written(vector, form), "index": index}
+        for index, vector in enumerate(vectors)
+    ]
 
 
-def _join_calls(kept: list[Json], more: list[Json]) -> None:
-    """A piece without an index of its own belongs to the last call, unless it brings an id."""
-    for piece in more:
-        index = piece.get("index")
-        if index is None:
-            index = len(kept) if piece.get("id") or not kept else len(kept) - 1
-        while len(kept) <= index:
-            kept.append({"type": "function", "function": {"name": "", "arguments": ""}})
-        _join(kept[index], piece)
-
-
-def _chunks(value: Json, wants_usage: bool) -> Iterator[bytes]:
-    """A whole reply as the events of a stream: what was said, how it ended, what it took."""
-    frame = {key: item for key, item in value.items() if key not in ("choices", "usage")}
-    if frame.get("object") != "text_completion":
-        frame["object"] = "chat.completion.chunk"
-    ends = []
-    for place, choice in enumerate(value["choices"]):
-        index, finish = choice.get("index", place), choice.get("finish_reason") or "stop"
-        said = {key: item for key, item in choice.items() if key not in ("message", "delta")}
-        if "text" not in choice:
-            said["delta"] = _delta(choice.get("message") or choice.get("delta") or {})
-            ends.append({"index": index, "delta": {}, "finish_reason": finish})
-            finish = None
-        yield _encoded(frame, [said | {"index": index, "finish_reason": finish}])
-    if ends:
-        yield _encoded(frame, ends)
-    if wants_usage:
-        yield _encoded(frame | {"usage": value.get("usage")}, [])
-
-
-def _delta(message: Json) -> Json:
-    """A whole message as one piece of itself: its calls want an index."""
-    calls = message.get("tool_calls")
-    if not isinstance(calls, list):
-        return message
-    return message | {"tool_calls": [{"index": at} | call for at, call in enumerate(calls)]}
-
-
-def _encoded(frame: Json, choices: list[Json]) -> bytes:
-    return lines.encoded(frame | {"choices": choices}).encode()
+def _written(vector: embed.Vector, form: str) -> Any:
+    if form == "float":
+        return list(vector.numbers)
+    return b64encode(struct.pack(f"<{len(vector.numbers)}f", *vector.numbers)).decode()
 
 
 def _counts(payload: bytes) -> tuple[int, int]:

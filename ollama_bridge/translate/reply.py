@@ -61,7 +61,7 @@ class Reply:
         top_logprobs: int = 0,
         seed: str = "",
         ending: Ending | None = None,
-        keep_cut_off: bool = True,
+        drop_cut_calls: bool = False,
     ) -> None:
         self.over = False
         """Nothing more is worth reading."""
@@ -77,6 +77,7 @@ class Reply:
         self._top_logprobs = top_logprobs
         self._seed = seed
         self._ending = ending or Ending()
+        self._drop_cut_calls = drop_cut_calls
         self._sse = EventCutter()
         self._tags = TagSplitter()
         self._calls = tools.Gatherer()
@@ -339,6 +340,8 @@ class Reply:
             return self._calls.close(self._names, self._seed)
         except tools.Unusable as error:
             limited = done_reason(self._finish) == "length"
+            if limited and self._drop_cut_calls:  # the client knows this end, and what to do
+                return []
             advice = "; the token limit cut them off, so raise num_predict" if limited else ""
             raise UpstreamBroke(f"{self._provider}: {error}{advice}") from error
 

@@ -133,9 +133,7 @@ _OPTIONS = {
 _LEAST = 16
 
 
-def _sampling(
-    request: responses.Request, own: Customised | None, extra: Mapping[str, str]
-) -> Body:
+def _sampling(request: responses.Request, own: Customised | None, extra: Mapping[str, str]) -> Body:
     """Nothing is sent that neither the client nor the user's own model asks for."""
     given = {option: getattr(request, name) for option, name in _OPTIONS.items()}
     asked = {option: value for option, value in given.items() if value is not None}
@@ -209,7 +207,9 @@ class _Reader:
         elif kind == "message":
             self._message(item)
         elif kind == "item_reference":
-            raise BadRequest("nothing is stored here that an item_reference could mean: send the item")
+            raise BadRequest(
+                "nothing is stored here that an item_reference could mean: send the item"
+            )
         elif not kind:
             raise BadRequest("input item missing required 'type' field")
         else:
@@ -239,7 +239,9 @@ class _Reader:
         """Calls belong to the assistant's message before them, all of them to one."""
         name = str(item.get("name") or item["type"].removesuffix("_call"))
         tool = Tool(name, str(item.get("namespace") or ""))
-        function = ollama.Function(name=_full_name(tool), arguments=_arguments(item.get(where), where))
+        function = ollama.Function(
+            name=_full_name(tool), arguments=_arguments(item.get(where), where)
+        )
         self._calls.append(ollama.ToolCall(id=str(item.get("call_id") or ""), function=function))
         self._begun = True
 
@@ -335,7 +337,9 @@ def _image_part(part: Object) -> Body:
     url = part.get("image_url")
     url = url.get("url") if isinstance(url, dict) else url
     if not url:
-        raise BadRequest("an image needs image_url: files are not stored here, so file_id means nothing")
+        raise BadRequest(
+            "an image needs image_url: files are not stored here, so file_id means nothing"
+        )
     detail = part.get("detail")
     image = {"url": url} | ({"detail": detail} if detail in ("low", "high") else {})
     return {"type": "image_url", "image_url": image}
@@ -458,7 +462,9 @@ def _choice(choice: Json, offered: Sequence[Tool]) -> str | Body | None:
     found = [tool for tool in offered if tool.name == name and namespace in (None, tool.namespace)]
     if not found:
         shown = name or wanted.get("type") or choice
-        raise BadRequest(f"tool_choice: {quoted(str(shown))} is not among the tools that can be used")
+        raise BadRequest(
+            f"tool_choice: {quoted(str(shown))} is not among the tools that can be used"
+        )
     return {"type": "function", "function": {"name": tools.sent_name(_full_name(found[0]))}}
 
 

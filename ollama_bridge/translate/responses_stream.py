@@ -7,7 +7,7 @@ by the same steps, only that no event is written on the way (ollama-api 8.6).
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from json.encoder import encode_basestring_ascii as quoted_ascii
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from ollama_bridge.errors import UpstreamFailed
@@ -25,7 +25,7 @@ class _Form(NamedTuple):
 
     prefix: str
     delta: str
-    index: str
+    place: str
     tail: str
 
 
@@ -73,7 +73,7 @@ class Writer:
         return b"".join(said)
 
     def done(self, reason: str, stats: Stats, logprobs: Logprobs | None = None) -> bytes:  # noqa: ARG002
-        """The end. An answer that was cut is `incomplete`: Ollama calls it completed all the same."""
+        """The end. A cut answer is `incomplete`; Ollama calls it completed all the same."""
         cut = _CUT.get("length" if reason == "length" else self._ending.finish)
         said = self._begin()
         if self._form is not _MESSAGE and all(item["type"] == "reasoning" for item in self._output):
@@ -91,7 +91,7 @@ class Writer:
 
     def failed(self, error: UpstreamFailed) -> bytes:
         """Two events, since some clients look at the one and some at the other."""
-        code, message = _code(error), error.message
+        code, message = error_code(error), error.message
         last = self._response("failed") | {"error": {"code": code, "message": message}}
         said = self._begin() + self._event("error", code=code, message=message, param=None)
         return said + self._event("response.failed", response=last)
@@ -104,7 +104,7 @@ class Writer:
         if not self._streamed:
             return b""
         number, self._sequence = self._sequence, self._sequence + 1
-        return said + f"{self._head}{number},\"delta\":{quoted_ascii(text)}{form.tail}}}\n\n".encode()
+        return said + f'{self._head}{number},"delta":{quoted(text)}{form.tail}}}\n\n'.encode()
 
     def _begin(self) -> bytes:
         if self._sequence:
@@ -117,7 +117,7 @@ class Writer:
     def _begin_item(self, form: _Form) -> bytes:
         self._form, self._parts = form, []
         self._id = self._item_id(form.prefix)
-        place = {"item_id": self._id, "output_index": len(self._output), form.index: 0}
+        place = {"item_id": self._id, "output_index": len(self._output), form.place: 0}
         self._head = (
             f'event: {form.delta}\ndata: {{"type":"{form.delta}",{encoded(place)[1:-1]},'
             '"sequence_number":'
@@ -137,11 +137,12 @@ class Writer:
             return b""
         text = "".join(self._parts)
         index = len(self._output)
-        place = {"item_id": self._id, "output_index": index, form.index: 0}
+        place = {"item_id": self._id, "output_index": index, form.place: 0}
         if form is _THINKING:
             # not encrypted at all: the name is OpenAI's, the content what Ollama puts there
-            item = {"id": self._id, "type": "reasoning", "encrypted_content": text}
-            item["summary"] = [{"type": "summary_text", "text": text}]
+            summary = [{"type": "summary_text", "text": text}]
+            item: Body = {"id": self._id, "type": "reasoning", "summary": summary}
+            item["encrypted_content"] = text
             said = self._event("response.reasoning_summary_text.done", **place, text=text)
         else:
             part = _output_text(text)
@@ -175,7 +176,12 @@ class Writer:
     def _response(self, status: str) -> Body:
         response_id = f"resp_{tools.short_id(self._seed, 'response')}"
         head = {"id": response_id, "object": "response", "created_at": self._created}
-        return head | {"completed_at": None, "status": status} | self._echo | {"output": [*self._output]}
+        return (
+            head
+            | {"completed_at": None, "status": status}
+            | self._echo
+            | {"output": [*self._output]}
+        )
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         number, self._sequence = self._sequence, self._sequence + 1
@@ -195,8 +201,6 @@ def error_code(error: UpstreamFailed) -> str:
         return "rate_limit_exceeded"
     return "context_length_exceeded" if _TOO_LONG.search(error.message) else "server_error"
 
-
-_code = error_code
 
 _TOO_LONG = re.compile(
     r"(?i)context.{0,3}(?:length|window|size)|maximum context|prompt is too long|too many tokens"

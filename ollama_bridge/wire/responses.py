@@ -113,7 +113,6 @@ _TYPES: Mapping[Any, Read] = {
     Json: plain,
 }
 _FIELDS = {
-    known.encode_name: (known.name, _TYPES[known.type])
-    for known in msgspec.structs.fields(Request)
+    known.encode_name: (known.name, _TYPES[known.type]) for known in msgspec.structs.fields(Request)
 }
 _fits = struct(Shape("ResponsesRequest", _FIELDS, Request))

@@ -16,7 +16,7 @@ def text(ns: int) -> str:
 
 
 def stamper(clock: Callable[[], int]) -> Callable[[], str]:
-    """A function that tells the time of `clock` (nanoseconds) as text; formats the date once a second."""
+    """Tells the time of `clock` (nanoseconds) as text; formats the date once a second."""
     known, prefix = -1, ""
 
     def stamp() -> str:

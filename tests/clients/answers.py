@@ -28,7 +28,9 @@ def show(detail: Detail) -> None:
     known = {key: value for key, value in detail.items() if value is not None}
     assert known
     assert known.pop("context", 32768) == 32768
-    assert {"completion", "tools", "vision", "thinking"} >= set(known.get("capabilities", ())) - {"insert"}
+    assert {"completion", "tools", "vision", "thinking"} >= set(known.get("capabilities", ())) - {
+        "insert"
+    }
     assert "tools" in known.pop("capabilities", ["tools"])
     assert not known
 

@@ -72,7 +72,9 @@ async def _break(call: Call) -> None:
 def paired(messages: list[dict[str, Any]]) -> str:
     """Each call with the result that came back under its id."""
     calls = [item for message in messages for item in message.get("tool_calls") or ()]
-    results = {message["tool_call_id"]: message for message in messages if message["role"] == "tool"}
+    results = {
+        message["tool_call_id"]: message for message in messages if message["role"] == "tool"
+    }
     return " | ".join(f"{_city(call)}: {_text(results.get(call['id']))}" for call in calls)
 
 
@@ -104,10 +106,16 @@ def _pieces() -> list[dict[str, Any]]:
     return heads + tails
 
 
-async def _reply(call: Call, message: dict[str, Any], deltas: list[dict[str, Any]], finish: str) -> None:
+async def _reply(
+    call: Call, message: dict[str, Any], deltas: list[dict[str, Any]], finish: str
+) -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
     if not call.body.get("stream"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": None, **message}, "finish_reason": finish}
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": None, **message},
+            "finish_reason": finish,
+        }
         await call.json({"object": "chat.completion", "choices": [choice], "usage": usage})
         return
     await call.start()

@@ -25,10 +25,8 @@ class Client:
     title: str
     driver: str
     packages: tuple[str, ...]
-
-    @property
-    def folder(self) -> Path:
-        return HERE / self.name
+    folder: Path
+    """Two rows may share one."""
 
     @property
     def is_node(self) -> bool:
@@ -68,7 +66,13 @@ def clients() -> list[Client]:
     """Every row of the table."""
     rows = tomllib.loads(Path(__file__).with_name("versions.toml").read_text(encoding="utf-8"))
     return [
-        Client(name, row["title"], row["driver"], tuple(row["packages"]))
+        Client(
+            name,
+            row["title"],
+            row["driver"],
+            tuple(row["packages"]),
+            HERE / row.get("folder", name),
+        )
         for name, row in rows.items()
     ]
 
@@ -113,9 +117,10 @@ def _attempt(client: Client) -> bool:
 
 def main(names: list[str]) -> int:
     """Install what is missing; 1 if some of it could not be."""
-    missing = [c for c in clients() if not c.installed and (not names or c.name in names)]
+    wanted = [client for client in clients() if not names or client.name in names]
+    missing = {client.folder: client for client in wanted if not client.installed}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return int(not all(list(pool.map(_attempt, missing))))
+        return int(not all(list(pool.map(_attempt, missing.values()))))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ LIMIT = 180
 KNOWN: dict[tuple[str, str], str] = {}
 """What does not work, by client and feature, and why that is not the bridge's fault."""
 
+_MARK = '{"feature"'
+"""What a driver's own lines begin with."""
+
 _KEPT = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LANG")
 
 
@@ -44,7 +47,9 @@ def asked(clients: Iterable[Client], ask: dict[str, Any], folder: Path) -> dict[
 
 def save(outcomes: dict[str, Outcomes]) -> None:
     """Keep them for the table."""
-    plain = {name: {key: asdict(each) for key, each in row.items()} for name, row in outcomes.items()}
+    plain = {
+        name: {key: asdict(each) for key, each in row.items()} for name, row in outcomes.items()
+    }
     RESULTS.write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
 
@@ -59,7 +64,12 @@ def saved() -> dict[str, Outcomes]:
 def _outcomes(client: Client, ask: dict[str, Any], home: Path) -> Outcomes:
     home.mkdir()
     environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environ |= {"HOME": str(home), "USERPROFILE": str(home), "PYTHONUTF8": "1", "OLLAMA_HOST": ask["url"]}
+    environ |= {
+        "HOME": str(home),
+        "USERPROFILE": str(home),
+        "PYTHONUTF8": "1",
+        "OLLAMA_HOST": ask["url"],
+    }
     done = subprocess.run(
         [*client.command(), json.dumps(ask)],
         cwd=home,
@@ -70,7 +80,9 @@ def _outcomes(client: Client, ask: dict[str, Any], home: Path) -> Outcomes:
         timeout=LIMIT,
         check=False,
     )
-    told = {line["feature"]: line for line in map(json.loads, done.stdout.splitlines())}
+    # not `splitlines`: what the model said has other line ends in it; libraries may print, too
+    lines = [json.loads(line) for line in done.stdout.split("\n") if line.startswith(_MARK)]
+    told = {line["feature"]: line for line in lines}
     silent = {"ok": False, "reason": f"its driver told nothing about it:\n{done.stderr}"}
     outcomes = {feature: _judged(feature, told.get(feature, silent)) for feature in CHECKS}
     if "Failed to parse" in done.stderr:  # the AI SDK only warns of a line that it cannot read

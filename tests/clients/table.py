@@ -18,7 +18,9 @@ def written(outcomes: dict[str, Outcomes]) -> str:
     notes: dict[str, int] = {}
     rows = [
         f"| {client.title} {client.version} | "
-        + " | ".join(_cell(client.name, feature, outcomes[client.name], notes) for feature in CHECKS)
+        + " | ".join(
+            _cell(client.name, feature, outcomes[client.name], notes) for feature in CHECKS
+        )
         + " |"
         for client in clients()
     ]

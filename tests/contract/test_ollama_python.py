@@ -49,7 +49,11 @@ def counters(reply: ollama.ChatResponse | ollama.GenerateResponse) -> list[int |
 
 
 def complete(reply: ollama.ChatResponse | ollama.GenerateResponse) -> bool:
-    return reply.done is True and reply.done_reason == "stop" and all(n and n > 0 for n in counters(reply))
+    return (
+        reply.done is True
+        and reply.done_reason == "stop"
+        and all(n and n > 0 for n in counters(reply))
+    )
 
 
 def test_list_names_the_models_with_tags_and_distinct_digests(client: Client) -> None:
@@ -158,24 +162,36 @@ def test_images(client: Client) -> None:
 def test_thinking_comes_before_text_and_apart_from_it(client: Client, think: bool | str) -> None:
     messages = [{"role": "user", "content": "Say red."}]
     pieces = list(client.chat("demo", messages, think=think, stream=True))
-    thoughts = [bool(piece.message.thinking) for piece in pieces if piece.message.thinking or piece.message.content]
+    thoughts = [
+        bool(piece.message.thinking)
+        for piece in pieces
+        if piece.message.thinking or piece.message.content
+    ]
     assert thoughts[0] is True
     assert thoughts == sorted(thoughts, reverse=True)
     assert not any(piece.message.thinking and piece.message.content for piece in pieces)
 
 
 def test_no_thinking_when_told_not_to(client: Client) -> None:
-    assert not client.chat("demo", [{"role": "user", "content": "Say red."}], think=False).message.thinking
+    assert not client.chat(
+        "demo", [{"role": "user", "content": "Say red."}], think=False
+    ).message.thinking
 
 
 def test_options(client: Client) -> None:
-    reply = client.generate("demo", "Say a great many words.", options={"num_predict": 3, "num_ctx": 8192, "mirostat": 1})
+    reply = client.generate(
+        "demo",
+        "Say a great many words.",
+        options={"num_predict": 3, "num_ctx": 8192, "mirostat": 1},
+    )
     assert reply.done_reason == "length"
     assert reply.eval_count == 3
 
 
 def test_logprobs(client: Client) -> None:
-    reply = client.chat("demo", [{"role": "user", "content": "Say red."}], logprobs=True, top_logprobs=2)
+    reply = client.chat(
+        "demo", [{"role": "user", "content": "Say red."}], logprobs=True, top_logprobs=2
+    )
     assert reply.logprobs
     assert all(len(token.top_logprobs or ()) == 2 for token in reply.logprobs)
 
@@ -209,14 +225,26 @@ def test_load_and_unload(client: Client) -> None:
 @pytest.mark.parametrize(
     ("ask", "status", "text"),
     [
-        (lambda c: c.chat("nope", [{"role": "user", "content": "x"}]), 404, "model 'nope' not found"),
+        (
+            lambda c: c.chat("nope", [{"role": "user", "content": "x"}]),
+            404,
+            "model 'nope' not found",
+        ),
         (lambda c: c.generate("nope", "x"), 404, "model 'nope' not found"),
         (lambda c: c.show("nope"), 404, "model 'nope:latest' not found"),
         (lambda c: c.embed("nope", "x"), 404, 'model "nope" not found, try pulling it first'),
         (lambda c: c.embeddings("nope", "x"), 404, 'model "nope" not found, try pulling it first'),
         (lambda c: c.chat("a b", [{"role": "user", "content": "x"}]), 400, "invalid model name"),
-        (lambda c: c.chat("demo", [{"role": "user", "content": "x"}], keep_alive="-1"), 400, 'time: missing unit in duration "-1"'),
-        (lambda c: c.chat("demo-embed", [{"role": "user", "content": "x"}]), 400, '"demo-embed" does not support chat'),
+        (
+            lambda c: c.chat("demo", [{"role": "user", "content": "x"}], keep_alive="-1"),
+            400,
+            'time: missing unit in duration "-1"',
+        ),
+        (
+            lambda c: c.chat("demo-embed", [{"role": "user", "content": "x"}]),
+            400,
+            '"demo-embed" does not support chat',
+        ),
         (lambda c: c.generate("demo-embed", "x"), 400, '"demo-embed" does not support generate'),
     ],
 )
@@ -232,7 +260,9 @@ async def test_async_chat_and_generate(async_client: AsyncClient) -> None:
     pieces = [piece async for piece in await async_client.chat("demo", messages, stream=True)]
     assert "".join(piece.message.content or "" for piece in pieces) == whole.message.content
     assert complete(pieces[-1])
-    pieces = [piece async for piece in await async_client.generate("demo", "Say green.", stream=True)]
+    pieces = [
+        piece async for piece in await async_client.generate("demo", "Say green.", stream=True)
+    ]
     assert "green" in "".join(piece.response for piece in pieces)
 
 

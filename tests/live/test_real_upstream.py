@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ollama import Client
-
 from bridges import bridge_app
+from ollama import Client
+from servers import served
+
 from ollama_bridge.providers.presets import PRESETS
 from ollama_bridge.providers.provider import Provider
-from servers import served
 
 pytestmark = pytest.mark.upstream
 
@@ -95,7 +95,9 @@ def test_list_and_show_tell_what_the_server_tells(client: Client) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_chat(client: Client, stream: bool) -> None:
-    reply = client.chat("smollm2", PROMPT, stream=stream, think=False, options={"num_predict": 24, "temperature": 0})
+    reply = client.chat(
+        "smollm2", PROMPT, stream=stream, think=False, options={"num_predict": 24, "temperature": 0}
+    )
     replies = list(reply) if stream else [reply]
     assert "".join(piece.message.content or "" for piece in replies).strip()
     last = replies[-1]
@@ -107,7 +109,15 @@ def test_chat(client: Client, stream: bool) -> None:
 
 
 def test_thinking(client: Client) -> None:
-    pieces = list(client.chat("smollm2", PROMPT, stream=True, think=True, options={"num_predict": 120, "temperature": 0}))
+    pieces = list(
+        client.chat(
+            "smollm2",
+            PROMPT,
+            stream=True,
+            think=True,
+            options={"num_predict": 120, "temperature": 0},
+        )
+    )
     thoughts = "".join(piece.message.thinking or "" for piece in pieces)
     words = "".join(piece.message.content or "" for piece in pieces)
     assert thoughts.strip()
@@ -119,7 +129,9 @@ def test_thinking(client: Client) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_tool_call_and_its_result(client: Client, stream: bool) -> None:
     question = [{"role": "user", "content": "What is the weather in Paris? Use the tool."}]
-    reply = client.chat("smollm2", question, tools=[weather], stream=stream, options={"temperature": 0})
+    reply = client.chat(
+        "smollm2", question, tools=[weather], stream=stream, options={"temperature": 0}
+    )
     replies = list(reply) if stream else [reply]
     calls = [call for piece in replies for call in piece.message.tool_calls or ()]
     assert [call.function.name for call in calls] == ["weather"]
@@ -127,13 +139,21 @@ def test_a_tool_call_and_its_result(client: Client, stream: bool) -> None:
     assert replies[-1].done_reason == "stop"
     asked = next(piece.message for piece in replies if piece.message.tool_calls)
     history = [*question, asked, {"role": "tool", "content": "Sunny in Paris."}]
-    last = client.chat("smollm2", history, options={"num_predict": 30, "temperature": 0}, think=False)
+    last = client.chat(
+        "smollm2", history, options={"num_predict": 30, "temperature": 0}, think=False
+    )
     assert last.done
 
 
 def test_structured_output(client: Client) -> None:
-    schema = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
-    reply = client.chat("smollm2", PROMPT, format=schema, think=False, options={"num_predict": 60, "temperature": 0})
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"type": "string"}},
+        "required": ["colour"],
+    }
+    reply = client.chat(
+        "smollm2", PROMPT, format=schema, think=False, options={"num_predict": 60, "temperature": 0}
+    )
     assert "colour" in json.loads(reply.message.content or "")
 
 
@@ -146,7 +166,9 @@ def test_generate_plain_and_raw(client: Client) -> None:
 
 
 def test_logprobs(client: Client) -> None:
-    reply = client.chat("smollm2", PROMPT, logprobs=True, top_logprobs=2, think=False, options={"num_predict": 4})
+    reply = client.chat(
+        "smollm2", PROMPT, logprobs=True, top_logprobs=2, think=False, options={"num_predict": 4}
+    )
     assert reply.logprobs
 
 
@@ -154,7 +176,15 @@ def test_sixteen_at_once(client: Client) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     def ask(number: int) -> bool:
-        pieces = list(client.chat("smollm2", [{"role": "user", "content": f"Count to {number}."}], stream=True, think=False, options={"num_predict": 10}))
+        pieces = list(
+            client.chat(
+                "smollm2",
+                [{"role": "user", "content": f"Count to {number}."}],
+                stream=True,
+                think=False,
+                options={"num_predict": 10},
+            )
+        )
         return pieces[-1].done is True
 
     with ThreadPoolExecutor(16) as pool:
@@ -162,7 +192,11 @@ def test_sixteen_at_once(client: Client) -> None:
 
 
 def test_embeddings(client: Client) -> None:
-    texts = ["The cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose in March."]
+    texts = [
+        "The cat sleeps on the sofa.",
+        "A kitten naps on the couch.",
+        "Interest rates rose in March.",
+    ]
     model = next(m.model for m in client.list().models if (m.model or "").startswith("e5/"))
     rows = client.embed(model or "", texts).embeddings
 
@@ -171,7 +205,9 @@ def test_embeddings(client: Client) -> None:
 
     assert all(abs(nearness(n, n) - 1) < 1e-4 for n in range(3))
     assert nearness(0, 1) > nearness(0, 2)
-    assert [len(row) for row in client.embed(model or "", "short", dimensions=128).embeddings] == [128]
+    assert [len(row) for row in client.embed(model or "", "short", dimensions=128).embeddings] == [
+        128
+    ]
 
 
 def test_a_prompt_longer_than_the_context_says_so(client: Client) -> None:

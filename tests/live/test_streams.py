@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-
 from fake_upstream import Call, FakeUpstream
 
 Bridged = Callable[..., tuple[str, FakeUpstream]]
@@ -34,7 +33,10 @@ async def test_a_line_arrives_as_soon_as_its_chunk_does(bridged: Bridged) -> Non
         await call.write("data: [DONE]\n\n", more=False)
 
     url, _ = bridged(one_at_a_time)
-    async with httpx.AsyncClient() as client, client.stream("POST", f"{url}/api/chat", json=CHAT) as reply:
+    async with (
+        httpx.AsyncClient() as client,
+        client.stream("POST", f"{url}/api/chat", json=CHAT) as reply,
+    ):
         lines = reply.aiter_lines()
         first = json.loads(await asyncio.wait_for(anext(lines), 5))
         assert first["message"]["content"] == "first"
@@ -44,9 +46,13 @@ async def test_a_line_arrives_as_soon_as_its_chunk_does(bridged: Bridged) -> Non
     assert reply.headers["content-type"] == "application/x-ndjson"
 
 
-@pytest.mark.parametrize("spoken", [True, False], ids=["in mid-stream", "while the upstream is silent"])
+@pytest.mark.parametrize(
+    "spoken", [True, False], ids=["in mid-stream", "while the upstream is silent"]
+)
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_hangs_up_cancels_the_upstream(bridged: Bridged, spoken: bool, stream: bool) -> None:
+async def test_a_client_that_hangs_up_cancels_the_upstream(
+    bridged: Bridged, spoken: bool, stream: bool
+) -> None:
     arrived = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -80,7 +86,9 @@ async def test_hanging_up_before_the_upstream_answers_at_all(bridged: Bridged) -
 
     url, upstream = bridged(says_nothing)
     client = httpx.AsyncClient(timeout=30)
-    request = asyncio.ensure_future(client.post(f"{url}/api/generate", json={"model": "m", "prompt": "x"}))
+    request = asyncio.ensure_future(
+        client.post(f"{url}/api/generate", json={"model": "m", "prompt": "x"})
+    )
     await asyncio.wait_for(arrived.wait(), 5)
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
@@ -134,7 +142,9 @@ async def test_a_cut_stream_ends_in_one_error_line(bridged: Bridged) -> None:
     assert lines[1:] == [{"error": "fake stopped before its answer was complete"}]
 
 
-async def test_an_upstream_that_fails_before_the_first_word_costs_a_status(bridged: Bridged) -> None:
+async def test_an_upstream_that_fails_before_the_first_word_costs_a_status(
+    bridged: Bridged,
+) -> None:
     async def fail(call: Call) -> None:
         await call.start()
         await call.write(": waiting\n\n")
@@ -155,9 +165,12 @@ async def test_a_server_that_streams_or_not_as_it_likes(bridged: Bridged, stream
 
     async def contrary(call: Call) -> None:
         if not call.body["stream"]:
-            return await say_hello(call)
+            await say_hello(call)
+            return
         choice = {"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
-        await call.json({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+        await call.json(
+            {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+        )
 
     url, _ = bridged(contrary)
     async with httpx.AsyncClient() as client:
@@ -194,7 +207,9 @@ async def test_more_stop_strings_than_a_provider_takes_are_all_obeyed(bridged: B
     url, _ = bridged(talk, quirks=("first_four_stops",))
     options = {"stop": ["a1", "b2", "c3", "d4", "END"]}
     async with httpx.AsyncClient() as client:
-        reply = await client.post(f"{url}/api/chat", json={**CHAT, "stream": False, "options": options})
+        reply = await client.post(
+            f"{url}/api/chat", json={**CHAT, "stream": False, "options": options}
+        )
     assert reply.json()["message"]["content"] == "one "
     assert reply.json()["done_reason"] == "stop"
 
@@ -202,19 +217,27 @@ async def test_more_stop_strings_than_a_provider_takes_are_all_obeyed(bridged: B
 async def test_a_kept_connection_that_died_is_replaced_once() -> None:
     """llama.cpp promises keep-alive and closes all the same (real-upstreams.md, section 1)."""
     from bridges import bridge_app
-    from ollama_bridge.providers.provider import Provider
     from servers import served
 
+    from ollama_bridge.providers.provider import Provider
+
     answered = 0
+    handlers: list[asyncio.Task[None] | None] = []
     body = json.dumps(
         {"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}], "usage": {}}
     ).encode()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal answered
+        handlers.append(asyncio.current_task())
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
-            (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
+            (
+                int(line.split(b":")[1])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length")
+            ),
+            0,
         )
         await reader.readexactly(length)
         writer.write(
@@ -223,8 +246,7 @@ async def test_a_kept_connection_that_died_is_replaced_once() -> None:
         )
         await writer.drain()
         answered += 1
-        # the next request on this connection is read and never answered
-        await reader.read(1)
+        await reader.read(1)  # the next request on this connection is never answered
         writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -236,4 +258,5 @@ async def test_a_kept_connection_that_died_is_replaced_once() -> None:
                 reply = await client.post(f"{url}/api/chat", json={**CHAT, "stream": False})
                 assert reply.json()["message"]["content"] == "ok"
     server.close()
-    assert answered >= 5
+    await asyncio.gather(*(task for task in handlers if task), return_exceptions=True)
+    assert answered == len(handlers) >= 5, "the model list and four chats, a connection each"

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from bridges import NoKeys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridges import NoKeys
 from ollama_bridge.config import Config
 from ollama_bridge.errors import UpstreamFailed
 from ollama_bridge.providers.provider import Provider
@@ -42,31 +42,52 @@ def application() -> App:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
-FIELDS = (
-    "model name messages prompt suffix system template context images raw stream format keep_alive options think "
-    "truncate logprobs top_logprobs tools input dimensions verbose role content tool_calls function arguments id "
-    "tool_name tool_call_id type properties temperature num_predict stop seed"
-).split()
+FIELDS = ["model", "name", "messages", "prompt", "suffix", "system", "template", "context", "images", "raw", "stream", "format", "keep_alive", "options", "think", "truncate", "logprobs", "top_logprobs", "tools", "input", "dimensions", "verbose", "role", "content", "tool_calls", "function", "arguments", "id", "tool_name", "tool_call_id", "type", "properties", "temperature", "num_predict", "stop", "seed"]
 likely = st.recursive(
-    st.sampled_from(["m", "", "user", "tool", "assistant", "json", "high", "5m", "iVBORw0KGgo=", None, True, 0, -1, 2.5]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5),
+    st.sampled_from(
+        [
+            "m",
+            "",
+            "user",
+            "tool",
+            "assistant",
+            "json",
+            "high",
+            "5m",
+            "iVBORw0KGgo=",
+            None,
+            True,
+            0,
+            -1,
+            2.5,
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5)
+    ),
     max_leaves=20,
 )
 bodies = (
     st.binary(max_size=200)
     | json_values.map(json.dumps).map(str.encode)
     | likely.map(json.dumps).map(str.encode)
-    | st.dictionaries(st.sampled_from(FIELDS), likely, max_size=8).map(lambda body: json.dumps({"model": "m", **body}).encode())
+    | st.dictionaries(st.sampled_from(FIELDS), likely, max_size=8).map(
+        lambda body: json.dumps({"model": "m", **body}).encode()
+    )
 )
 
 OLLAMAS_500 = ('option "', "invalid format: ")
 
 
 @pytest.mark.parametrize("path", PATHS)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(body=bodies)
 def test_any_body(path: str, body: bytes) -> None:
     import asyncio
@@ -109,7 +130,12 @@ def test_any_path(path: str, method: str) -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": method, "path": "/" + path, "headers": [(b"host", b"localhost")]}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/" + path,
+            "headers": [(b"host", b"localhost")],
+        }
         await app(scope, receive, send)
         await app.bridge.aclose()
         return int(sent[0]["status"])

@@ -35,10 +35,20 @@ async def refused(upstream: Upstream, response: httpx.Response | Exception) -> B
     ("status", "body", "seen", "text"),
     [
         (400, {"error": {"message": "bad \n thing"}}, 400, "acme: bad thing"),
-        (401, {"error": {"message": "Incorrect API key"}}, 502, "acme: Incorrect API key (upstream status 401: set a valid key with `ollama-bridge keys set acme`)"),
+        (
+            401,
+            {"error": {"message": "Incorrect API key"}},
+            502,
+            "acme: Incorrect API key (upstream status 401: set a valid key with `ollama-bridge keys set acme`)",
+        ),
         (402, {"error": {"message": "no credit"}}, 402, "acme: no credit"),
         (403, {"error": "moderated"}, 403, "acme: moderated"),
-        (404, {"error": {"message": "The model `big` does not exist"}}, 404, "model 'big' not found (acme: The model `big` does not exist)"),
+        (
+            404,
+            {"error": {"message": "The model `big` does not exist"}},
+            404,
+            "model 'big' not found (acme: The model `big` does not exist)",
+        ),
         (413, {"detail": "too large"}, 413, "acme: too large"),
         (422, {"detail": [{"msg": "extra inputs"}]}, 400, "acme: extra inputs"),
         (429, {"error": {"message": "slow down"}}, 429, "acme: slow down"),
@@ -46,10 +56,17 @@ async def refused(upstream: Upstream, response: httpx.Response | Exception) -> B
         (503, {"error": {"message": "Loading model"}}, 503, "acme: Loading model"),
         (529, {"error": {"message": "overloaded"}}, 503, "acme: overloaded"),
         (400, [{"error": {"message": "in a list", "code": 400}}], 400, "acme: in a list"),
-        (400, {"error": {"message": "tool calling` is not supported with this model"}}, 400, '"big" does not support tools (acme: tool calling` is not supported with this model)'),
+        (
+            400,
+            {"error": {"message": "tool calling` is not supported with this model"}},
+            400,
+            '"big" does not support tools (acme: tool calling` is not supported with this model)',
+        ),
     ],
 )
-async def test_statuses_and_sentences(upstream: Upstream, status: int, body: Any, seen: int, text: str) -> None:
+async def test_statuses_and_sentences(
+    upstream: Upstream, status: int, body: Any, seen: int, text: str
+) -> None:
     error = await refused(upstream, httpx.Response(status, json=body))
     assert (error.status, error.message) == (seen, text)
 
@@ -61,21 +78,34 @@ async def test_html_becomes_one_sentence(upstream: Upstream) -> None:
 
 
 async def test_the_key_is_never_repeated(upstream: Upstream) -> None:
-    error = await refused(upstream, httpx.Response(400, json={"error": f"bad key {KEY} and Bearer abcdef.ghijkl.mnopqr"}))
+    error = await refused(
+        upstream,
+        httpx.Response(400, json={"error": f"bad key {KEY} and Bearer abcdef.ghijkl.mnopqr"}),
+    )
     assert KEY not in error.message
     assert "abcdef.ghijkl" not in error.message
 
 
 async def test_retry_after_is_passed_on(upstream: Upstream) -> None:
-    error = await refused(upstream, httpx.Response(429, json={"error": "x"}, headers={"retry-after": "7"}))
+    error = await refused(
+        upstream, httpx.Response(429, json={"error": "x"}, headers={"retry-after": "7"})
+    )
     assert error.retry_after == "7"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("cause", "status", "text"),
     [
-        (httpx.ConnectError("refused"), 502, "acme cannot be reached at http://up.test/v1: refused"),
-        (httpx.ConnectTimeout("slow"), 504, "acme did not answer in time at http://up.test/v1: slow"),
+        (
+            httpx.ConnectError("refused"),
+            502,
+            "acme cannot be reached at http://up.test/v1: refused",
+        ),
+        (
+            httpx.ConnectTimeout("slow"),
+            504,
+            "acme did not answer in time at http://up.test/v1: slow",
+        ),
     ],
 )
 async def test_network_errors(upstream: Upstream, cause: Exception, status: int, text: str) -> None:

@@ -93,7 +93,9 @@ def images() -> Detail:
 
 
 def embeddings() -> Detail:
-    return {"rows": OllamaEmbeddings(model=ASK.embedder, base_url=ASK.url).embed_documents(ASK.texts)}
+    return {
+        "rows": OllamaEmbeddings(model=ASK.embedder, base_url=ASK.url).embed_documents(ASK.texts)
+    }
 
 
 def error() -> Detail:

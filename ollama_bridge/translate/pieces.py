@@ -1,0 +1,106 @@
+"""A whole reply as the events of a stream, and the events of a stream as a whole reply.
+
+Servers do not always send what was asked for (quirk F13).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ollama_bridge.translate import lines
+
+Json = dict[str, Any]
+
+
+class Gathered:
+    """The pieces of a streamed chat or completion, put together again."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self._frame: Json = {}
+        self._choices: dict[int, Json] = {}
+
+    def add(self, chunk: Json) -> None:
+        """One event; what comes later wins, and texts grow."""
+        self.any = True
+        self._frame |= {
+            key: value for key, value in chunk.items() if key != "choices" and value is not None
+        }
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index") or 0
+            kept = self._choices.setdefault(index, {"index": index})
+            delta = choice.pop("delta", None)
+            if isinstance(delta, dict):
+                _join(kept.setdefault("message", {"role": "assistant", "content": None}), delta)
+            _join(kept, choice)
+
+    def reply(self) -> bytes:
+        """The whole reply."""
+        frame = self._frame
+        if frame.get("object") == "chat.completion.chunk":
+            frame["object"] = "chat.completion"
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        for choice in choices:
+            choice.setdefault("finish_reason", "stop")
+        return lines.encoded(frame | {"choices": choices}).encode()
+
+
+def events(value: Json, *, wants_usage: bool) -> Iterator[bytes]:
+    """A whole reply as the events of a stream: what was said, how it ended, what it took."""
+    frame = {key: item for key, item in value.items() if key not in ("choices", "usage")}
+    if frame.get("object") != "text_completion":
+        frame["object"] = "chat.completion.chunk"
+    ends = []
+    for place, choice in enumerate(value["choices"]):
+        index, finish = choice.get("index", place), choice.get("finish_reason") or "stop"
+        said = {key: item for key, item in choice.items() if key not in ("message", "delta")}
+        if "text" not in choice:
+            said["delta"] = _delta(choice.get("message") or choice.get("delta") or {})
+            ends.append({"index": index, "delta": {}, "finish_reason": finish})
+            finish = None
+        yield _encoded(frame, [said | {"index": index, "finish_reason": finish}])
+    if ends:
+        yield _encoded(frame, ends)
+    if wants_usage:
+        yield _encoded(frame | {"usage": value.get("usage")}, [])
+
+
+_GROWS = frozenset({"content", "reasoning", "reasoning_content", "refusal", "text", "arguments"})
+
+
+def _join(kept: Json, more: Json) -> None:
+    """What a delta adds to what was there."""
+    for key, value in more.items():
+        before = kept.get(key)
+        if value is None or key == "index":
+            continue
+        if key == "tool_calls" and isinstance(value, list):
+            _join_calls(kept.setdefault(key, []), value)
+        elif (key in _GROWS or isinstance(value, list)) and type(before) is type(value):
+            kept[key] = before + value
+        elif isinstance(value, dict) and isinstance(before, dict):
+            _join(before, value)
+        else:
+            kept[key] = value
+
+
+def _join_calls(kept: list[Json], more: list[Json]) -> None:
+    """A piece without an index of its own belongs to the last call, unless it brings an id."""
+    for piece in more:
+        index = piece.get("index")
+        if index is None:
+            index = len(kept) if piece.get("id") or not kept else len(kept) - 1
+        while len(kept) <= index:
+            kept.append({"type": "function", "function": {"name": "", "arguments": ""}})
+        _join(kept[index], piece)
+
+
+def _delta(message: Json) -> Json:
+    """A whole message as one piece of itself: its calls want an index."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    return message | {"tool_calls": [{"index": at} | call for at, call in enumerate(calls)]}
+
+
+def _encoded(frame: Json, choices: list[Json]) -> bytes:
+    return lines.encoded(frame | {"choices": choices}).encode()

@@ -1,0 +1,171 @@
+"""The real Codex command line works on a two-step task through a chat-completions upstream.
+
+CODEX_BIN names the program; else it is looked for on the PATH and in .clients/codex.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_upstream import Call, FakeUpstream
+
+pytestmark = pytest.mark.clients
+
+Bridged = Callable[..., tuple[str, FakeUpstream]]
+ROOT = Path(__file__).parents[2]
+INSTALLED = ROOT / ".clients" / "codex" / "node_modules" / ".bin" / "codex"
+SECRET = "the heron lands at noon"
+PATIENCE = 120
+"""Seconds; a run takes about five."""
+
+
+@pytest.fixture
+def codex() -> str:
+    """The program, or a reason why there is none."""
+    named = os.environ.get("CODEX_BIN")
+    found = named or shutil.which("codex") or (str(INSTALLED) if INSTALLED.exists() else "")
+    if found:
+        return found
+    reason = (
+        "no codex: set CODEX_BIN, or `npm install --prefix .clients/codex @openai/codex` (400 MB)"
+    )
+    return pytest.fail(reason) if os.environ.get("CI_CLIENTS") else pytest.skip(reason)
+
+
+class Run:
+    """What one run of Codex said and left behind."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str], last: Path) -> None:
+        self.code = done.returncode
+        self.told = f"{done.stdout}\n{done.stderr}"
+        self.events = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]
+        self.answer = last.read_text("utf-8") if last.exists() else ""
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """Finished items of one kind."""
+        done = [event["item"] for event in self.events if event["type"] == "item.completed"]
+        return [item for item in done if item["type"] == kind]
+
+
+async def asked(codex: str, url: str, folder: Path, prompt: str) -> Run:
+    """One task for Codex, in a folder and with settings of its own."""
+    work, home, last = folder / "work", folder / "home", folder / "answer.txt"
+    work.mkdir()
+    home.mkdir()
+    (work / "note.txt").write_text(f"{SECRET}\n", "utf-8")
+    (home / "config.toml").write_text("check_for_update_on_startup = false\n", "utf-8")
+    command = [codex, "exec", "--oss", "--local-provider", "ollama", "-m", "m:latest", "--json"]
+    command += ["--skip-git-repo-check", "-s", "danger-full-access", "-o", str(last), prompt]
+    # a terminal's own settings, a proxy or a real key must not decide anything here
+    kept = {key: os.environ[key] for key in ("PATH", "LANG", "SYSTEMROOT") if key in os.environ}
+    ours = {"CODEX_OSS_BASE_URL": f"{url}/v1", "CODEX_HOME": str(home), "HOME": str(home)}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        cwd=work,
+        env=kept | ours,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Run(done, last)
+
+
+def results(call: Call) -> list[str]:
+    """What the tools of this conversation have returned so far."""
+    return [item["content"] for item in call.body["messages"] if item["role"] == "tool"]
+
+
+async def reads_then_answers(call: Call) -> None:
+    """A model that thinks, reads the note with Codex's own tool and repeats it."""
+    await call.start()
+    if found := results(call):
+        line = next(line for line in found[-1].splitlines() if "heron" in line)
+        await call.text("It says: ")
+        await call.text(line, finish="stop")
+    else:
+        await call.event({"choices": [{"delta": {"reasoning_content": "I should look."}}]})
+        await call.text("I will read it.")
+        function = {"name": "exec_command", "arguments": '{"cmd": "cat '}
+        tool = {"index": 0, "id": "call_1", "type": "function", "function": function}
+        await call.event({"choices": [{"delta": {"tool_calls": [tool]}}]})
+        rest = {"index": 0, "function": {"arguments": 'note.txt"}'}}
+        await call.event({"choices": [{"delta": {"tool_calls": [rest]}, "finish_reason": "tool_calls"}]})
+    await call.event({"choices": [], "usage": {"prompt_tokens": 900, "completion_tokens": 7}})
+    await call.write("data: [DONE]\n\n", more=False)
+
+
+async def test_a_task_of_two_steps(codex: str, bridged: Bridged, tmp_path: Path) -> None:
+    url, upstream = bridged(reads_then_answers)
+    run = await asked(codex, url, tmp_path, "What does note.txt say?")
+    assert run.code == 0, run.told
+    assert run.answer == f"It says: {SECRET}"
+    assert [call.path for call in upstream.calls] == ["/v1/chat/completions"] * 2
+    commands = run.items("command_execution")
+    assert [(item["exit_code"], item["status"]) for item in commands] == [(0, "completed")]
+    assert "cat note.txt" in commands[0]["command"]
+    assert SECRET in commands[0]["aggregated_output"]
+    said = [item["text"] for item in run.items("agent_message")]
+    assert said == ["I will read it.", f"It says: {SECRET}"]
+    used = run.events[-1]["usage"]
+    assert (used["input_tokens"], used["output_tokens"]) == (1800, 14)
+
+
+async def test_what_the_upstream_is_sent(codex: str, bridged: Bridged, tmp_path: Path) -> None:
+    url, upstream = bridged(reads_then_answers)
+    await asked(codex, url, tmp_path, "What does note.txt say?")
+    first, second = (call.body for call in upstream.calls)
+    assert first["model"] == "m"
+    assert [message["role"] for message in first["messages"]] == ["system", "user", "user"]
+    names = [tool["function"]["name"] for tool in first["tools"]]
+    assert "exec_command" in names
+    assert {tool["type"] for tool in first["tools"]} == {"function"}
+    assert not any("web_search" in name for name in names)
+    history = second["messages"][len(first["messages"]) :]
+    assert [message["role"] for message in history] == ["assistant", "tool"]
+    assert history[0]["content"] == "I will read it."
+    assert history[0]["tool_calls"][0]["id"] == history[1]["tool_call_id"]
+    assert SECRET in history[1]["content"]
+
+
+async def test_an_error_of_the_upstream_is_shown(
+    codex: str, bridged: Bridged, tmp_path: Path
+) -> None:
+    async def refuses(call: Call) -> None:
+        await call.json({"error": {"message": "the model is on holiday"}}, status=400)
+
+    url, _ = bridged(refuses)
+    run = await asked(codex, url, tmp_path, "What does note.txt say?")
+    assert run.code != 0
+    assert "the model is on holiday" in run.told
+
+
+async def test_a_stream_that_breaks_is_asked_for_again(
+    codex: str, bridged: Bridged, tmp_path: Path
+) -> None:
+    tries: list[Call] = []
+
+    async def breaks_once(call: Call) -> None:
+        tries.append(call)
+        if len(tries) > 1:
+            await reads_then_answers(call)
+            return
+        await call.start()
+        await call.text("Half an ans")
+        await call.write("", more=False)
+
+    url, _ = bridged(breaks_once)
+    run = await asked(codex, url, tmp_path, "What does note.txt say?")
+    assert run.code == 0, run.told
+    assert run.answer == f"It says: {SECRET}"
+    assert len(tries) == 3
