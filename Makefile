@@ -34,7 +34,7 @@ test-upstream: .venv/.developing .venv-upstream/.installed ## Run the tests agai
 
 test-clients: .venv/.developing ## Run real clients, each in its own environment, against the daemon
 	$(BIN)/python tests/clients/install.py
-	$(BIN)/python -m pytest -m clients -p no:xdist -rfE
+	PATH="$(CURDIR)/.clients/node/bin:$$PATH" CI_CLIENTS=1 $(BIN)/python -m pytest tests/clients -m clients -p no:xdist -q
 
 client-table: .venv/.developing ## Write what the last test-clients found into the README
 	$(BIN)/python tests/clients/table.py

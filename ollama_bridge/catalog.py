@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ollama_bridge.errors import ModelNotFound
 from ollama_bridge.providers import facts
+from ollama_bridge.providers.names import same_name, untagged
 from ollama_bridge.providers.provider import Alias, Provider, Target
 
 CAPABILITIES = (
@@ -120,20 +121,6 @@ def tagged(name: str) -> str:
 
 
 _CLOUD = re.compile(r"(?:^|[:-])cloud$", re.IGNORECASE)
-
-
-def untagged(name: str) -> str:
-    """The name without `:latest`, which says nothing."""
-    return name[:-7] if name[-7:].lower() == ":latest" else name
-
-
-def same_name(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that a client means by `name`: best in the same case, else in any."""
-    plain = untagged(name)
-    same = {known: untagged(known) for known in names if len(untagged(known)) == len(plain)}
-    exact = [known for known, bare in same.items() if bare == plain]
-    found = exact or [k for k, bare in same.items() if bare.casefold() == plain.casefold()]
-    return found[0] if found else None
 
 
 def invalid_name(name: str) -> bool:

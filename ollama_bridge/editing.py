@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ollama_bridge import catalog, config, files, schema
+from ollama_bridge import config, files, schema
 from ollama_bridge.config import Config
 from ollama_bridge.errors import SettingsInvalid
+from ollama_bridge.providers.names import same_name, untagged
 from ollama_bridge.providers.provider import Alias
 
 Change = Callable[[Any], None]
@@ -151,7 +152,7 @@ def making(path: Path, name: str, alias: Alias) -> Change:
 
     def change(document: Any) -> None:
         aliases = _table(document, ("aliases",), path)
-        _put_alias(aliases, catalog.same_name(name, aliases) or catalog.untagged(name), alias)
+        _put_alias(aliases, same_name(name, aliases) or untagged(name), alias)
 
     return change
 
@@ -161,7 +162,7 @@ def forgetting(name: str) -> Change:
 
     def change(document: Any) -> None:
         aliases = document.get("aliases", {})
-        if key := catalog.same_name(name, aliases):
+        if key := same_name(name, aliases):
             del aliases[key]
 
     return change
@@ -184,7 +185,7 @@ def showing(model: str) -> Change:
     def change(document: Any) -> None:
         hidden = document.get("hidden", [])
         for item in list(hidden):
-            if catalog.untagged(item) == catalog.untagged(model):
+            if untagged(item) == untagged(model):
                 hidden.remove(item)
         if "hidden" in document and not hidden:
             del document["hidden"]
@@ -233,8 +234,23 @@ def _put_alias(aliases: Any, name: str, alias: Alias) -> None:
 
     value = _alias_value(alias)
     if isinstance(aliases, tomlkit.items.InlineTable) and isinstance(value, Mapping):
-        value = _item(value)  # aliases = { … } holds no table that has lines of its own
+        value = _inline(value)  # aliases = { … } holds no table that has lines of its own
     aliases[name] = value
+
+
+def _inline(value: Any) -> Any:
+    """Tables at any depth in the form that needs no lines of their own."""
+    import tomlkit  # only writers need it
+
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        table.update({key: _inline(item) for key, item in value.items()})
+        return table
+    if isinstance(value, list):
+        array = tomlkit.array()
+        array.extend(_inline(item) for item in value)
+        return array
+    return value
 
 
 def _alias_value(alias: Alias) -> Any:

@@ -1,14 +1,16 @@
 """A bridge with a settings file that clients may change, and restarts that only the file survives."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bridges import NoKeys
 from fake_upstream import Call, FakeUpstream
+from servers import served
+
 from ollama_bridge import config, editing
 from ollama_bridge.server.app import App, build
-from servers import served
 
 
 async def hello(call: Call) -> None:
@@ -24,7 +26,9 @@ class Place:
     def __init__(self, folder: Path, url: str, upstream: FakeUpstream, *, more: str = "") -> None:
         self.file = folder / "config.toml"
         self.upstream = upstream
-        self.file.write_text(f'# mine\n[providers.fake]\nbase_url = "{url}/v1"\nkey = "none"\n{more}')
+        self.file.write_text(
+            f'# mine\n[providers.fake]\nbase_url = "{url}/v1"\nkey = "none"\n{more}'
+        )
 
     def app(self, **options: object) -> App:
         """A daemon's application that has just read the settings."""
@@ -45,19 +49,21 @@ class Place:
         return self.upstream.calls[-1].body["messages"]
 
     @contextmanager
-    def running(self) -> Iterator[str]:
+    def running(self, app: Any = None) -> Iterator[str]:
         """The bridge at work; yields its address."""
-        with served(self.app()) as url:
+        with served(app or self.app()) as url:
             yield url
 
 
 @contextmanager
-def places(folder: Path) -> Iterator[Callable[..., Place]]:
-    """Makes places: `make(models, more="[aliases]…")`."""
-    with ExitStack() as stack:
+def provider() -> Iterator[Callable[..., Place]]:
+    """Makes places that share one provider, which is as new for each: `make(folder, models)`."""
+    upstream = FakeUpstream(hello)
+    with served(upstream) as url:
 
-        def make(models: tuple[str, ...] = ("m", "other"), more: str = "") -> Place:
-            upstream = FakeUpstream(hello, models=models)
-            return Place(folder, stack.enter_context(served(upstream)), upstream, more=more)
+        def make(folder: Path, models: tuple[str, ...] = ("m", "other"), more: str = "") -> Place:
+            upstream.models = [{"id": model, "object": "model"} for model in models]
+            upstream.calls.clear()
+            return Place(folder, url, upstream, more=more)
 
         yield make

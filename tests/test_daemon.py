@@ -330,7 +330,7 @@ def test_broken_settings_stop_a_start(home: Home) -> None:
     assert child.returncode == 5
     assert said == (
         f"error: {home.config}: port: found an unknown key; "
-        "allowed: aliases, default_provider, providers, server\n"
+        "allowed: aliases, default_provider, hidden, providers, server\n"
     )
 
 

@@ -27,6 +27,16 @@ class ProviderStatus(BaseModel):
     error: str | None
 
 
+class Failure(BaseModel):
+    """A request that failed."""
+
+    number: int
+    """Counts this daemon's failures."""
+    time: str
+    model: str
+    error: str
+
+
 class Status(BaseModel):
     """The whole state in one answer."""
 
@@ -41,8 +51,12 @@ class Status(BaseModel):
     providers: list[ProviderStatus]
     models: int
     active: int
+    running: list[str]
+    """Names of the models that are answering, one for each request."""
     requests: int
     errors: int
+    failures: list[Failure]
+    """The last ones, oldest first."""
 
 
 class Done(BaseModel):
@@ -90,8 +104,10 @@ def _status(app: "App") -> dict[str, object]:
         providers=[_provider(app, provider) for provider in config.providers.values()],
         models=len(bridge.catalog.entries),
         active=bridge.active,
+        running=[item.log["model"] for item in list(app.running) if "model" in item.log],
         requests=bridge.requests,
         errors=bridge.errors,
+        failures=[Failure(**fields) for fields in list(app.failures)],
     )
     fields = status.model_dump()
     return {"schema": fields.pop("schema_")} | fields

@@ -89,8 +89,6 @@ async def _question(bridge: Bridge, exchange: Exchange, *, counting: bool = Fals
     entry = await _find(bridge, request.model)
     if "completion" not in entry.capabilities and "embedding" in entry.capabilities:
         raise NotSupported(f'"{request.model}" does not support chat')
-    if request.tools and "tools" in entry.refuses:
-        raise NotSupported(f'"{request.model}" does not support tools')
     provider = entry.target.provider
     body, names = anthropic.to_openai(
         request,
@@ -100,6 +98,8 @@ async def _question(bridge: Bridge, exchange: Exchange, *, counting: bool = Fals
         own=entry.alias,
         thinks="thinking" not in entry.refuses,
     )
+    if "tools" in body and "tools" in entry.refuses:
+        raise NotSupported(f'"{request.model}" does not support tools')
     return Question(request, entry, body, names, anthropic.characters(body))
 
 

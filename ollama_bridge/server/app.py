@@ -13,6 +13,7 @@ import re
 import secrets
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ TAILS = sorted((path[:-1] for path in ROUTES if path.endswith("/*")), key=len, r
 """Paths whose end names something, such as a model; `Exchange.tail` is that end."""
 
 ADMIN = "/_bridge/"
+
+RECENT = 10
+"""How many failed requests are remembered for the status."""
 
 _log = logging.getLogger("ollama_bridge")
 _requests = logging.getLogger("ollama_bridge.requests")
@@ -98,6 +102,10 @@ class App:
         self.stop = stop
         self.settings_error: str | None = None
         self.started_at = bridge.stamp()
+        self.running: set[Exchange] = set()
+        """Requests that are being answered."""
+        self.failures: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        """The last failed ones: number, time, model, error."""
         self._reload = reload
         self._guard = _guard(bridge.config)
         self._access = self._access_of(bridge.config)
@@ -169,6 +177,7 @@ class App:
         bridge = self.bridge
         begun = bridge.monotonic()
         bridge.active += 1
+        self.running.add(exchange)
         try:
             await route(bridge, exchange)
         except ClientGone:
@@ -185,9 +194,22 @@ class App:
         finally:
             bridge.active -= 1
             bridge.requests += 1
-            bridge.errors += "error" in exchange.log
+            self.running.discard(exchange)
+            if "error" in exchange.log:
+                self._remember_failure(exchange)
             if "model" in exchange.log or "error" in exchange.log:
                 self._note(exchange, bridge.monotonic() - begun)
+
+    def _remember_failure(self, exchange: Exchange) -> None:
+        self.bridge.errors += 1
+        self.failures.append(
+            {
+                "number": self.bridge.errors,
+                "time": self.bridge.stamp(),
+                "model": exchange.log.get("model", ""),
+                "error": exchange.log["error"],
+            }
+        )
 
     def _note(self, exchange: Exchange, total: int) -> None:
         """One line a request: who asked whom, how it went; never what was said."""

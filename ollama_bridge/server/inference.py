@@ -76,7 +76,11 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
         request = custom.generate(request, entry.alias)
     provider = entry.target.provider
     body = generate.to_openai(
-        request, entry.target.model, extra=provider.extra_options, efforts=provider.efforts
+        request,
+        entry.target.model,
+        extra=provider.extra_options,
+        efforts=provider.efforts,
+        before=custom.before(entry.alias) if entry.alias else (),
     )
     if not request.prompt:
         return await _idle(bridge, exchange, entry, request, lines.GENERATE, "load")

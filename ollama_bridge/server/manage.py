@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from ollama_bridge import editing
-from ollama_bridge.catalog import CAPABILITIES, Entry, invalid_name, on_top, same_name
+from ollama_bridge.catalog import CAPABILITIES, Entry, invalid_name, on_top
 from ollama_bridge.errors import BadRequest, BridgeError, ModelNotFound, NotSupported
+from ollama_bridge.providers.names import same_name
 from ollama_bridge.providers.provider import Alias
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import ERROR_JSON, TEXT, Exchange
@@ -72,6 +73,7 @@ async def copy(bridge: Bridge, exchange: Exchange) -> None:
         raise BadRequest(f'source "{source}" is invalid')
     if not _usable(destination):
         raise BadRequest(f'destination "{destination}" is invalid')
+    exchange.log["model"] = destination
     try:
         entry = await find(bridge, source)
     except ModelNotFound as error:
@@ -90,6 +92,7 @@ async def delete(bridge: Bridge, exchange: Exchange) -> None:
     name = sent.strip()
     if not name:
         raise BadRequest("model is required")
+    exchange.log["model"] = name
     if alias := same_name(name, bridge.config.aliases):
         await bridge.edit(editing.forgetting(alias))
     else:

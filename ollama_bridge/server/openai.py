@@ -1,7 +1,7 @@
 """OpenAI's routes but for /v1/responses: names are looked up, all else goes through as it is."""
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import (
@@ -26,6 +26,7 @@ CHAT, COMPLETIONS, EMBEDDINGS = "/chat/completions", "/completions", "/embedding
 SPEECH, IMAGES = "/audio/transcriptions", "/images/generations"
 
 _ENCODING = re.compile(r"(?i)encoding.?format|base64")
+_CHAT_MODEL = re.compile(r"(?i)\bchat[ -]model|/chat/completions|does not support completions")
 _NO_ROUTE = frozenset({404, 405, 501})
 """What servers say to a path they do not have."""
 
@@ -55,9 +56,14 @@ async def completions_route(bridge: Bridge, exchange: Exchange) -> None:
         bridge.touch(entry, None)
         return await _loaded(bridge, exchange, request)
     _check_abilities(entry, request, "generate")
+    chat = passage.as_chat(request)
     if entry.alias:
-        passage.add_to_completion(request, entry.alias, entry.target.provider.extra_options)
-    await _answer(Errand(bridge, exchange, entry, request.model, watch), request, COMPLETIONS)
+        extra = entry.target.provider.extra_options
+        passage.add_to_completion(request, entry.alias, extra)
+        if chat:
+            passage.add_to_chat(chat, entry.alias, extra)
+    errand = Errand(bridge, exchange, entry, request.model, watch)
+    return await _answer(errand, request, COMPLETIONS, chat)
 
 
 async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -102,9 +108,11 @@ async def transcriptions_route(bridge: Bridge, exchange: Exchange) -> None:
     entry = await find(bridge, name)
     errand = Errand(bridge, exchange, entry, name, watch)
     form = upload.with_model(entry.target.model)
-    await exchange.while_connected(
-        _relay(errand, errand.open_form(SPEECH, kind, form), "speech recognition")
-    )
+
+    async def ask() -> Opened:
+        return await errand.open_form(SPEECH, kind, form)
+
+    await exchange.while_connected(_relay(errand, ask, "speech recognition"))
 
 
 async def images_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -115,8 +123,11 @@ async def images_route(bridge: Bridge, exchange: Exchange) -> None:
         raise BadRequest("model is required")
     entry = await find(bridge, request.model)
     errand = Errand(bridge, exchange, entry, request.model, watch)
-    opening = errand.open(IMAGES, _body(errand, request))
-    await exchange.while_connected(_relay(errand, opening, "image generation"))
+
+    async def ask() -> Opened:
+        return await errand.open(IMAGES, _body(errand, request))
+
+    await exchange.while_connected(_relay(errand, ask, "image generation"))
 
 
 def _begin(bridge: Bridge, exchange: Exchange) -> Stopwatch:
@@ -140,7 +151,10 @@ def _body(errand: Errand, request: passage.Request) -> passage.Fields:
     return request.body(target.model, decoded=bool(target.provider.quirks))
 
 
-async def _answer(errand: Errand, request: passage.Request, path: str) -> None:
+async def _answer(
+    errand: Errand, request: passage.Request, path: str, chat: passage.Request | None = None
+) -> None:
+    """Send it up, and what comes back down; `chat` is what to ask where `path` does not exist."""
     provider = errand.entry.target.provider.name
     reply: passed.Stream | passed.Whole
     if request.stream:
@@ -148,23 +162,25 @@ async def _answer(errand: Errand, request: passage.Request, path: str) -> None:
         reply = passed.Stream(errand.name, errand.watch, provider=provider, wants_usage=wanted)
     else:
         reply = passed.Whole(errand.name, errand.watch, provider=provider)
-    await errand.exchange.while_connected(_ask(errand, request, path, reply))
+    await errand.exchange.while_connected(_ask(errand, request, path, chat, reply))
 
 
 async def _ask(
-    errand: Errand, request: passage.Request, path: str, reply: passed.Stream | passed.Whole
+    errand: Errand,
+    request: passage.Request,
+    path: str,
+    chat: passage.Request | None,
+    reply: passed.Stream | passed.Whole,
 ) -> None:
-    body = _body(errand, request)
-    stops = body.get("stop")
-    opened = await errand.open(path, body)
+    try:
+        opened = await _opened(errand, request, path)
+    except UpstreamFailed as error:
+        if chat is None or not _only_chats(error):
+            raise
+        reply.as_text = True
+        opened = await _opened(errand, chat, CHAT)
     errand.bridge.touch(errand.entry, None)
     try:
-        if body.get("stop") != stops:
-            await opened.aclose()
-            raise NotSupported(
-                f"{errand.entry.target.provider.name} takes at most "
-                f"{len(body['stop'])} stop strings; send fewer"
-            )
         if isinstance(reply, passed.Stream):
             await pump.stream(opened, reply, errand.exchange)
         else:
@@ -173,13 +189,31 @@ async def _ask(
         note(errand.exchange, reply, errand.watch)
 
 
+async def _opened(errand: Errand, request: passage.Request, path: str) -> Opened:
+    """The reply to a chat or a completion; nothing that was asked for may have been dropped."""
+    body = _body(errand, request)
+    stops = body.get("stop")
+    opened = await errand.open(path, body)
+    if body.get("stop") == stops:
+        return opened
+    await opened.aclose()
+    provider = errand.entry.target.provider.name
+    raise NotSupported(f"{provider} takes at most {len(body['stop'])} stop strings; send fewer")
+
+
+def _only_chats(error: UpstreamFailed) -> bool:
+    """Whether text completions are refused as such: most services have given them up."""
+    return error.upstream_status in _NO_ROUTE or _CHAT_MODEL.search(error.detail) is not None
+
+
 async def _loaded(bridge: Bridge, exchange: Exchange, request: passage.Request) -> None:
     """Nothing was asked: the model is loaded, which no upstream hears of (8.3)."""
     created = bridge.clock() // 1_000_000_000
     said = passage.loaded(request.model, created)
-    if not request.stream:
-        return await exchange.answer(said)
-    await exchange.line(b"data: %b\n\ndata: [DONE]\n\n" % said, last=True)
+    if request.stream:
+        await exchange.line(b"data: %b\n\ndata: [DONE]\n\n" % said, last=True)
+    else:
+        await exchange.answer(said)
 
 
 async def _embed(errand: Errand, request: passage.Request) -> None:
@@ -199,31 +233,34 @@ async def _embed(errand: Errand, request: passage.Request) -> None:
     await errand.exchange.answer(said)
 
 
-async def _relay(errand: Errand, opening: Awaitable[Opened], what: str) -> None:
+async def _relay(errand: Errand, ask: Callable[[], Awaitable[Opened]], what: str) -> None:
     """A reply that is not looked into, whole or in pieces, just as the upstream sends it."""
-    provider = errand.entry.target.provider.name
     try:
-        opened = await opening
+        opened = await ask()
     except UpstreamFailed as error:
-        if error.upstream_status in _NO_ROUTE:
-            raise _NoSuchService(
-                f"{provider} offers no {what} ({error.detail}); "
-                "name a model of a provider that does"
-            ) from error
-        raise
+        if error.upstream_status not in _NO_ROUTE:
+            raise
+        provider = errand.entry.target.provider.name
+        raise _NoSuchService(
+            f"{provider} offers no {what} ({error.detail}); name a model of a provider that does"
+        ) from error
     errand.bridge.touch(errand.entry, None)
-    exchange = errand.exchange
     kind = opened.kind.encode("latin-1", "replace")
-    if not opened.kind.startswith("text/event-stream"):
-        return await exchange.answer(await opened.whole(), kind=kind)
+    if opened.kind.startswith("text/event-stream"):
+        await _pieces(opened, errand.exchange)
+    else:
+        await errand.exchange.answer(await opened.whole(), kind=kind)
+
+
+async def _pieces(opened: Opened, exchange: Exchange) -> None:
     try:
         while data := await opened.read():
             await exchange.line(data)
         await exchange.line(b"", last=True)
     except UpstreamBroke as error:
-        exchange.log["error"] = error.message
         if not exchange.started:
             raise
+        exchange.log["error"] = error.message
         await exchange.line(b"data: %b\n" % passage.envelope(error), last=True)
     finally:
         await opened.aclose()

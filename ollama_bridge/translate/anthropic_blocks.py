@@ -5,7 +5,6 @@ Ids, missing results and pictures in results are the business of `messages.Conve
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -91,7 +90,7 @@ def _parts(blocks: Sequence[Block], place: str) -> list[Part]:
     """The blocks a user's turn or a result may hold, as content parts in their order."""
     found: list[Part] = []
     for at, block in enumerate(blocks):
-        read = _READERS.get(block.get("type") or "")
+        read = _READERS.get(_string(block, "type"))
         if read:
             found += read(block, f"{place}[{at}]")
     return found
@@ -148,7 +147,7 @@ def _document_parts(source: Block, place: str) -> list[Part]:
 def _decoded(data: str, place: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode(errors="replace")
-    except binascii.Error as error:
+    except ValueError as error:  # also for text that is not ASCII
         raise BadRequest(f"{place}: the document's data is not base64") from error
 
 

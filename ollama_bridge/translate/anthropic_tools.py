@@ -93,7 +93,7 @@ def _choice(choice: Block, sent: Sequence[str]) -> dict[str, Any]:
     if kind == "tool":
         fields["tool_choice"] = {"type": "function", "function": {"name": _chosen(choice, sent)}}
     elif kind is not None:
-        if kind not in _CHOICES:
+        if not isinstance(kind, str) or kind not in _CHOICES:
             raise BadRequest(f"tool_choice.type must be auto, any, tool or none, not {kind!r}")
         fields["tool_choice"] = _CHOICES[kind]
     if choice.get("disable_parallel_tool_use") is True:

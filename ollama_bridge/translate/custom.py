@@ -29,8 +29,7 @@ def chat(request: ollama.ChatRequest, own: Customised) -> ollama.ChatRequest:
     """Its turns come first; its system prompt before them, unless the client sent one."""
     if not request.messages:
         return _with_parameters(request, own)
-    turns = [msgspec.convert(dict(turn), ollama.Message) for turn in own.messages]
-    turns += request.messages
+    turns = [*before(own), *request.messages]
     if own.system and turns[0].role != "system":
         turns.insert(0, ollama.Message(role="system", content=own.system))
     request.messages = turns
@@ -42,6 +41,11 @@ def generate(request: ollama.GenerateRequest, own: Customised) -> ollama.Generat
     if not request.raw:
         request.system = request.system or own.system
     return _with_parameters(request, own)
+
+
+def before(own: Customised) -> list[ollama.Message]:
+    """The turns that come before the client's."""
+    return [msgspec.convert(dict(turn), ollama.Message) for turn in own.messages]
 
 
 def _with_parameters(request: Request, own: Customised) -> Request:

@@ -4,7 +4,7 @@ A prompt becomes a chat of one turn; `raw` and `suffix` (fill in the middle) bec
 completion, because no chat template may touch them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ollama_bridge.errors import BadRequest, NotSupported
@@ -37,12 +37,20 @@ def to_openai(
     *,
     extra: Mapping[str, str],
     efforts: Mapping[str, str],
+    before: Sequence[ollama.Message] = (),
 ) -> Body:
-    """The body to send to `path(request)`; see `chat.to_openai` for the tables."""
+    """The body to send to `path(request)`; see `chat.to_openai` for the tables.
+
+    `before` are the turns of a model of the user's own.
+    """
     fields = chat.sampling(request, extra, efforts)
     if path(request) == CHAT:
         system = [{"role": "system", "content": request.system}] if request.system else []
-        turns = [*system, messages.user(request.prompt, request.images)]
+        turns = [
+            *system,
+            *messages.to_openai(before),
+            messages.user(request.prompt, request.images),
+        ]
         return {"model": model, "messages": turns} | fields
     if request.images:
         raise NotSupported("images cannot go with raw, suffix or a bare template")

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from ollama_bridge.errors import BadRequest, BridgeError, NotSupported
-from ollama_bridge.translate import messages, options
+from ollama_bridge.translate import custom, messages, options
 from ollama_bridge.translate.custom import Customised
-from ollama_bridge.wire import go_json, ollama
+from ollama_bridge.wire import go_json
 
 Fields = dict[str, Any]
 """A request's fields, each the bytes it came in (`msgspec.Raw`) or a value we put there."""
@@ -106,7 +106,9 @@ class Request(NamedTuple):
     def value(self, key: str) -> Any:
         """A field's value; None where it is absent or null, which mean the same."""
         field = self.fields.get(key)
-        return msgspec.json.decode(field) if isinstance(field, msgspec.Raw) else field
+        if isinstance(field, list):
+            return [_decoded(item) for item in field]
+        return _decoded(field)
 
     def given(self, key: str) -> bool:
         """Whether a field is there and neither null nor an empty list."""
@@ -161,7 +163,8 @@ def check_input(request: Request) -> None:
     wanted = request.value("encoding_format")
     if wanted not in (None, "", *ENCODINGS):
         raise BadRequest(
-            f"Invalid value for 'encoding_format' = {wanted}. Supported values: ['float', 'base64']."
+            f"Invalid value for 'encoding_format' = {wanted}. "
+            "Supported values: ['float', 'base64']."
         )
 
 
@@ -172,10 +175,9 @@ def says_nothing(request: Request) -> bool:
 
 def add_to_chat(request: Request, own: Customised, extra: Mapping[str, str]) -> None:
     """What a model of the user's own adds: turns, system prompt and parameters."""
-    turns = _turns.decode(request.fields["messages"])
-    added = messages.to_openai(
-        [msgspec.convert(dict(turn), ollama.Message) for turn in own.messages]
-    )
+    turns = request.fields["messages"]
+    turns = _turns.decode(turns) if isinstance(turns, msgspec.Raw) else turns
+    added = messages.to_openai(custom.before(own))
     if own.system and _role((*added, *turns)[0]) not in ("system", "developer"):
         added.insert(0, {"role": "system", "content": own.system})
     if added:
@@ -194,6 +196,21 @@ def add_to_completion(request: Request, own: Customised, extra: Mapping[str, str
             "text; use /v1/chat/completions"
         )
     add_parameters(request, own, extra)
+
+
+def as_chat(request: Request) -> Request | None:
+    """A text completion as a chat of one turn, for upstreams that only chat; None if it is more.
+
+    Ollama, too, puts every prompt into the model's chat template (8.3).
+    """
+    prompt = request.value("prompt")
+    if not isinstance(prompt, str) or request.given("suffix"):
+        return None
+    fields = {key: field for key, field in request.fields.items() if key not in _TEXT_ONLY}
+    return Request(CHAT, fields | {"messages": [{"role": "user", "content": prompt}]})
+
+
+_TEXT_ONLY = frozenset({"prompt", "suffix", "echo", "best_of", "logprobs"})
 
 
 def add_parameters(request: Request, own: Customised, extra: Mapping[str, str]) -> None:
@@ -232,13 +249,17 @@ def _in_our_spelling(fields: Fields) -> Fields:
     return found
 
 
+def _decoded(field: Any) -> Any:
+    return msgspec.json.decode(field) if isinstance(field, msgspec.Raw) else field
+
+
 def _is_list(field: Any) -> bool:
     return bytes(field)[:1] == b"[" if isinstance(field, msgspec.Raw) else isinstance(field, list)
 
 
 def _role(turn: Any) -> str:
     """Whose turn it is, "" when it cannot be told: the upstream says what is wrong with that."""
-    value = msgspec.json.decode(turn) if isinstance(turn, msgspec.Raw) else turn
+    value = _decoded(turn)
     role = value.get("role") if isinstance(value, dict) else None
     return role if isinstance(role, str) else ""
 

@@ -24,6 +24,7 @@ from ollama_bridge.wire.sse import DONE, EventCutter
 Json = dict[str, Any]
 
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"]+)"')
+_THOUGHTS = re.compile(rb'"reasoning_content"(\s*:\s*"[^"\\]*(?:\\.[^"\\]*)*")')
 _LF = 10
 _NEVER = b"\n"
 """A mark no event holds."""
@@ -81,6 +82,8 @@ class Stream:
     def __init__(
         self, model: str, watch: Stopwatch, *, provider: str, wants_usage: bool = False
     ) -> None:
+        self.as_text = False
+        """Whether a chat is to be told as a text completion."""
         self.over = False
         """Nothing more is worth reading."""
         self.failure: UpstreamBroke | None = None
@@ -121,7 +124,7 @@ class Stream:
             return self._fail(error)
 
     def close(self) -> bytes:
-        """The end mark, which some servers forget; an error where the upstream stopped too early."""
+        """The end mark, which some forget; an error where the upstream stopped too early."""
         if self.failure:
             return b""
         said = b"" if self.over else self._events(filter(_is_complete, self._sse.close()))
@@ -129,7 +132,7 @@ class Stream:
             return said
         self.over = True
         try:
-            self._check_end()
+            _check_end(self._provider, finished=self.finished, said=self._said)
         except UpstreamBroke as error:
             return said + self._fail(error)
         return said + b"data: [DONE]\n\n"
@@ -169,22 +172,14 @@ class Stream:
         if _LF in payload:
             payload = payload.replace(b"\n", b" ")  # an event of several lines goes on in one
         try:
-            said = b"data: %b\n\n" % self._renamed(payload)
+            told = pieces.as_text(payload) if self.as_text else _told_twice(payload)
+            said = b"data: %b\n\n" % self._renamed(told)
         except (ValueError, RecursionError) as error:
             raise _not_json(payload, self._provider) from error
         if not self._finished and (finish := _FINISH.search(payload)):
             _check_finish(finish[1], self._provider)
             self._finished = True
         return said
-
-    def _check_end(self) -> None:
-        if not self.finished:
-            raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
-        if not self._said:  # G16
-            raise UpstreamBroke(
-                f"{self._provider} sent an empty answer and no reason for its end; "
-                "the prompt may be longer than the model's context"
-            )
 
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error
@@ -198,6 +193,7 @@ class Whole:
     estimated = False
 
     def __init__(self, model: str, watch: Stopwatch, *, provider: str) -> None:
+        self.as_text = False
         self.over = self.finished = False
         self.failure: UpstreamBroke | None = None
         self._renamed = Renaming(model)
@@ -205,8 +201,8 @@ class Whole:
         self._provider = provider
         self._sse = EventCutter()
         self._gathered = pieces.Gathered()
+        self._begun = self._told = False
         self._plain: list[bytes] | None = None
-        self._begun = False
         self._usage = b""
 
     def counts(self) -> tuple[int, int]:
@@ -216,12 +212,11 @@ class Whole:
     def whole(self, body: bytes) -> bytes:
         """A reply that came as asked."""
         self._watch.token()
+        self._told = self.over = True
         try:
-            said = self._checked(body.strip())
+            return self._checked(body.strip())
         except UpstreamBroke as error:
-            return self.fail(error)
-        self.over = True
-        return said
+            return self._fail(error)
 
     def feed(self, data: bytes) -> bytes:
         """A reply that came as a stream, or is called one: nothing is said before its end."""
@@ -234,25 +229,28 @@ class Whole:
         try:
             self._gather(self._sse.feed(data))
         except UpstreamBroke as error:
-            self.fail(error)
+            self._fail(error)
         return b""
 
     def close(self) -> bytes:
         """The gathered reply."""
-        if self.over and (self.failure or not self._gathered.any):
+        if self._told or self.failure:
             return b""
+        self._told = True
         if self._plain is not None:
             return self.whole(b"".join(self._plain))
         try:
             self._gather(filter(_is_complete, self._sse.close()))
-            if not self.finished:
-                raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
-            return self._renamed(self._gathered.reply())
+            _check_end(self._provider, finished=self.finished, said=self._gathered.any)
         except UpstreamBroke as error:
-            return self.fail(error)
+            return self._fail(error)
+        return self._told_as(self._gathered.reply())
 
     def fail(self, error: UpstreamBroke) -> bytes:
-        """Nothing of the reply is of use."""
+        """A reply that is not complete is of no use."""
+        return b"" if self.finished else self._fail(error)
+
+    def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = self.failure or error
         self.over = True
         return b""
@@ -287,7 +285,10 @@ class Whole:
         if finish := _FINISH.search(choices):
             _check_finish(finish[1], self._provider)
         self._usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
-        return self._renamed(body)
+        return self._told_as(body)
+
+    def _told_as(self, body: bytes) -> bytes:
+        return self._renamed(pieces.as_text(body) if self.as_text else _told_twice(body))
 
 
 _VECTOR = re.compile(rb'"embedding"\s*:\s*(\[|")')
@@ -302,10 +303,7 @@ def embeddings(body: bytes, model: str, form: str, provider: str) -> tuple[bytes
     try:
         fields = _fields.decode(body)
         if came is None or (came[1] == b"[") != (form == "float"):
-            vectors, _ = embed.vectors(body, provider)
-            if not vectors:
-                raise UpstreamFailed(f"{provider} sent no embeddings")
-            fields["data"] = msgspec.Raw(msgspec.json.encode(_rows(vectors, form)))
+            fields["data"] = _rows(body, form, provider)
             body = msgspec.json.encode(fields)
         usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
         return Renaming(model)(body), _counts(usage)[0]
@@ -313,17 +311,31 @@ def embeddings(body: bytes, model: str, form: str, provider: str) -> tuple[bytes
         raise _not_json(body, provider) from error
 
 
-def _rows(vectors: Iterable[embed.Vector], form: str) -> list[Json]:
-    return [
-        {"object": "embedding", "embedding": _written(vector, form), "index": index}
-        for index, vector in enumerate(vectors)
-    ]
+def _rows(body: bytes, form: str, provider: str) -> msgspec.Raw:
+    vectors, _ = embed.vectors(body, provider)
+    if not vectors:
+        raise UpstreamFailed(f"{provider} sent no embeddings")
+    return msgspec.Raw(
+        msgspec.json.encode(
+            [
+                {"object": "embedding", "embedding": _written(vector, form), "index": index}
+                for index, vector in enumerate(vectors)
+            ]
+        )
+    )
 
 
 def _written(vector: embed.Vector, form: str) -> Any:
     if form == "float":
         return list(vector.numbers)
     return b64encode(struct.pack(f"<{len(vector.numbers)}f", *vector.numbers)).decode()
+
+
+def _told_twice(payload: bytes) -> bytes:
+    """Thoughts under Ollama's name for them, too: its clients look there only (trap 41)."""
+    if b'"reasoning_content"' not in payload or b'"reasoning"' in payload:
+        return payload
+    return _THOUGHTS.sub(rb'"reasoning"\1,\g<0>', payload)
 
 
 def _counts(payload: bytes) -> tuple[int, int]:
@@ -348,6 +360,17 @@ def _check(payload: bytes, provider: str) -> None:
             raise failures.in_stream(choice.error, provider)
 
 
+def _check_end(provider: str, *, finished: bool, said: bool) -> None:
+    """Raise where a stream is no answer, although it has ended."""
+    if not finished:
+        raise UpstreamBroke(f"{provider} stopped before its answer was complete")
+    if not said:  # G16
+        raise UpstreamBroke(
+            f"{provider} sent an empty answer and no reason for its end; "
+            "the prompt may be longer than the model's context"
+        )
+
+
 def _check_finish(reason: bytes, provider: str) -> None:
     """Some reasons to finish mean that the answer is not complete."""
     word = reason.decode(errors="replace")
@@ -358,13 +381,13 @@ def _check_finish(reason: bytes, provider: str) -> None:
 def _answer(body: bytes, provider: str) -> Json:
     """A whole reply with at least one choice in it."""
     try:
-        value = openai.loose(body.decode(errors="replace"))
+        value: Json = openai.loose(body.decode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise _not_json(body, provider) from error
     choices = value.get("choices") if isinstance(value, dict) else None
     if not choices or not isinstance(choices, list):
         raise UpstreamBroke(f"{provider} sent a reply without an answer in it")
-    return {**value, "choices": [choice for choice in choices if isinstance(choice, dict)]}
+    return value
 
 
 def _is_complete(payload: bytes) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ollama_bridge.translate import lines
+from ollama_bridge.wire import openai
 
 Json = dict[str, Any]
 
@@ -25,8 +26,9 @@ class Gathered:
         self._frame |= {
             key: value for key, value in chunk.items() if key != "choices" and value is not None
         }
-        for choice in chunk.get("choices") or ():
-            index = choice.get("index") or 0
+        for choice in _objects(chunk.get("choices")):
+            index = choice.get("index")
+            index = index if isinstance(index, int) else 0
             kept = self._choices.setdefault(index, {"index": index})
             delta = choice.pop("delta", None)
             if isinstance(delta, dict):
@@ -41,6 +43,8 @@ class Gathered:
         choices = [self._choices[index] for index in sorted(self._choices)]
         for choice in choices:
             choice.setdefault("finish_reason", "stop")
+            for call in choice.get("message", {}).get("tool_calls", ()):
+                call.pop("index", None)
         return lines.encoded(frame | {"choices": choices}).encode()
 
 
@@ -50,11 +54,11 @@ def events(value: Json, *, wants_usage: bool) -> Iterator[bytes]:
     if frame.get("object") != "text_completion":
         frame["object"] = "chat.completion.chunk"
     ends = []
-    for place, choice in enumerate(value["choices"]):
+    for place, choice in enumerate(_objects(value["choices"])):
         index, finish = choice.get("index", place), choice.get("finish_reason") or "stop"
         said = {key: item for key, item in choice.items() if key not in ("message", "delta")}
         if "text" not in choice:
-            said["delta"] = _delta(choice.get("message") or choice.get("delta") or {})
+            said["delta"] = _delta(choice.get("message") or choice.get("delta"))
             ends.append({"index": index, "delta": {}, "finish_reason": finish})
             finish = None
         yield _encoded(frame, [said | {"index": index, "finish_reason": finish}])
@@ -64,17 +68,28 @@ def events(value: Json, *, wants_usage: bool) -> Iterator[bytes]:
         yield _encoded(frame | {"usage": value.get("usage")}, [])
 
 
+def as_text(payload: bytes) -> bytes:
+    """A chat's reply, or an event of one, as that of a text completion; thoughts are left out."""
+    value: Json = openai.loose(payload.decode(errors="replace"))
+    value["object"] = "text_completion"
+    for choice in _objects(value.get("choices")):
+        said = choice.pop("delta", None) or choice.pop("message", None)
+        text = said.get("content") if isinstance(said, dict) else None
+        choice |= {"text": text if isinstance(text, str) else "", "logprobs": None}
+    return lines.encoded(value).encode()
+
+
 _GROWS = frozenset({"content", "reasoning", "reasoning_content", "refusal", "text", "arguments"})
 
 
 def _join(kept: Json, more: Json) -> None:
     """What a delta adds to what was there."""
     for key, value in more.items():
-        before = kept.get(key)
+        before: Any = kept.get(key)
         if value is None or key == "index":
             continue
-        if key == "tool_calls" and isinstance(value, list):
-            _join_calls(kept.setdefault(key, []), value)
+        if key == "tool_calls":
+            _join_calls(kept.setdefault(key, []), _objects(value))
         elif (key in _GROWS or isinstance(value, list)) and type(before) is type(value):
             kept[key] = before + value
         elif isinstance(value, dict) and isinstance(before, dict):
@@ -88,18 +103,27 @@ def _join_calls(kept: list[Json], more: list[Json]) -> None:
     for piece in more:
         index = piece.get("index")
         if index is None:
-            index = len(kept) if piece.get("id") or not kept else len(kept) - 1
-        while len(kept) <= index:
-            kept.append({"type": "function", "function": {"name": "", "arguments": ""}})
-        _join(kept[index], piece)
+            known = kept[-1:] if not piece.get("id") else []
+        else:
+            known = [call for call in kept if call.get("index") == index]
+        if not known:
+            known = [{"index": index, "type": "function"}]
+            kept += known
+        _join(known[0], piece)
 
 
-def _delta(message: Json) -> Json:
+def _delta(message: Any) -> Json:
     """A whole message as one piece of itself: its calls want an index."""
-    calls = message.get("tool_calls")
-    if not isinstance(calls, list):
+    if not isinstance(message, dict):
+        return {}
+    calls = _objects(message.get("tool_calls"))
+    if not calls:
         return message
     return message | {"tool_calls": [{"index": at} | call for at, call in enumerate(calls)]}
+
+
+def _objects(items: Any) -> list[Json]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _encoded(frame: Json, choices: list[Json]) -> bytes:

@@ -40,8 +40,9 @@ class Passage:
         """All events that are complete."""
         if not self._watch.first:
             self._watch.token()
+        begin = max(0, len(self._held) - 3)
         data = self._held + data
-        end = max([found.end() for found in _END.finditer(data)], default=0)
+        end = max([found.end() for found in _END.finditer(data, begin)], default=0)
         self._held = data[end:]
         if len(self._held) > LIMIT:
             return self.fail(

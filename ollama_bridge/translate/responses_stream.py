@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ollama_bridge.errors import UpstreamFailed
 from ollama_bridge.translate import tools
 from ollama_bridge.translate.lines import Logprobs, encoded
-from ollama_bridge.translate.responses import Tool
+from ollama_bridge.translate.responses_tools import Tool
 from ollama_bridge.translate.stats import Ending, Stats
 from ollama_bridge.wire import responses
 

@@ -76,6 +76,12 @@ def fields(body: bytes) -> dict[str, Any]:
         return dict(loose)
 
 
+def word(item: Mapping[str, Json], key: str) -> str:
+    """A field that is a text, or "" where it is none."""
+    value = item.get(key)
+    return value if isinstance(value, str) else ""
+
+
 _decoder = msgspec.json.Decoder(Request)
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 

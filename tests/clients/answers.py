@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clients.asked import ASK, FAILURE, PNG
+
 from ollama_bridge.demo import embeddings
 from ollama_bridge.demo.models import LABEL
 from ollama_bridge.demo.words import tokens
@@ -28,9 +29,6 @@ def show(detail: Detail) -> None:
     known = {key: value for key, value in detail.items() if value is not None}
     assert known
     assert known.pop("context", 32768) == 32768
-    assert {"completion", "tools", "vision", "thinking"} >= set(known.get("capabilities", ())) - {
-        "insert"
-    }
     assert "tools" in known.pop("capabilities", ["tools"])
     assert not known
 
@@ -49,6 +47,9 @@ def stream(detail: Detail) -> None:
 
 def tools(detail: Detail) -> None:
     """One call, and an answer from its result; streamed too where the client can."""
+    if "commands" in detail:
+        _ran(detail, ["Paris"])
+        return
     assert detail["calls"] == [PARIS]
     assert detail.get("streamed", [PARIS]) == [PARIS]
     assert detail["answer"] == f"The tool get_weather answered: “It is sunny in Paris.”\n\n{LABEL}"
@@ -56,8 +57,20 @@ def tools(detail: Detail) -> None:
 
 def two_calls(detail: Detail) -> None:
     """Both calls apart, and each result under the id of its call."""
+    if "commands" in detail:
+        _ran(detail, ["Paris", "Rome"])
+        return
     assert detail["calls"] == [PARIS, ROME]
     assert detail["answer"] == "Paris: It is sunny in Paris. | Rome: It is sunny in Rome."
+
+
+def _ran(detail: Detail, cities: list[str]) -> None:
+    """An agent runs commands, which is the tool that it has."""
+    said = [f"It is sunny in {city}." for city in cities]
+    assert len(detail["commands"]) == len(cities)
+    ran = sorted(detail["commands"])  # they run at the same time, in shells with words of their own
+    assert all(f"echo {text}" in one for text, one in zip(said, ran, strict=True))
+    assert detail["answer"] == " | ".join(said)
 
 
 def structured(detail: Detail) -> None:
@@ -94,7 +107,8 @@ def error(detail: Detail) -> None:
     """The status and the sentence of an unknown model, as far as the client tells them."""
     assert detail.get("status", 404) == 404
     assert ASK["unknown"] in detail["text"]
-    assert "not found" in detail["text"]
+    # the second is Ollama's word to those that pull what they do not find
+    assert "not found" in detail["text"] or "file does not exist" in detail["text"]
 
 
 def error_in_stream(detail: Detail) -> None:

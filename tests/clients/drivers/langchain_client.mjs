@@ -112,7 +112,7 @@ async function errorInStream() {
 
 await report({
   list: listing,
-  show: 'LangChain does not ask about models',
+  show: 'it has no call for this',
   chat,
   stream,
   tools: () => rounds(ASK.model, ASK.weather),

@@ -65,8 +65,10 @@ def rounds(name: str, question: str) -> Detail:
     messages: list[Any] = [HumanMessage(question)]
     reply = offered.invoke(messages)
     messages.append(reply)
-    for call in reply.tool_calls:
-        messages.append(ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"]))
+    messages += [
+        ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
+        for call in reply.tool_calls
+    ]
     calls = [[call["name"], call["args"]] for call in reply.tool_calls]
     return {"calls": calls, "answer": offered.invoke(messages).content}
 
@@ -105,18 +107,16 @@ def error() -> Detail:
 
 def error_in_stream() -> Detail:
     pieces: list[Any] = []
-
-    def read() -> None:
-        for part in model(ASK.breaks).stream(ASK.say):
-            pieces.append(part.content)
-
-    return {"text": str(caught(read)), "pieces": pieces}
+    error = caught(
+        lambda: pieces.extend(part.content for part in model(ASK.breaks).stream(ASK.say))
+    )
+    return {"text": str(error), "pieces": pieces}
 
 
 report(
     {
         "list": listing,
-        "show": "LangChain does not ask about models",
+        "show": "it has no call for this",
         "chat": chat,
         "stream": stream,
         "tools": lambda: rounds(ASK.model, ASK.weather),

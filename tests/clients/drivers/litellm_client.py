@@ -121,12 +121,12 @@ def error() -> Detail:
 
 def error_in_stream() -> Detail:
     pieces: list[str] = []
-
-    def read() -> None:
-        for part in ask(ASK.say, ASK.breaks, stream=True):
-            pieces.append(part.choices[0].delta.content or "")
-
-    return {"text": str(caught(read)), "pieces": pieces}
+    error = caught(
+        lambda: pieces.extend(
+            part.choices[0].delta.content or "" for part in ask(ASK.say, ASK.breaks, stream=True)
+        )
+    )
+    return {"text": str(error), "pieces": pieces}
 
 
 report(

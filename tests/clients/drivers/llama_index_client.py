@@ -91,7 +91,10 @@ def thinking() -> Detail:
 
 
 def images() -> Detail:
-    blocks = [TextBlock(text=ASK.say), ImageBlock(image=ASK.image.encode(), image_mimetype="image/png")]
+    blocks = [
+        TextBlock(text=ASK.say),
+        ImageBlock(image=ASK.image.encode(), image_mimetype="image/png"),
+    ]
     return {"text": model().chat([ChatMessage(role="user", blocks=blocks)]).message.content}
 
 
@@ -108,17 +111,13 @@ def error() -> Detail:
 
 def error_in_stream() -> Detail:
     pieces: list[Any] = []
-
-    def read() -> None:
-        for part in model(ASK.breaks).stream_chat(SAY):
-            pieces.append(part.delta)
-
-    return {"text": str(caught(read)), "pieces": pieces}
+    error = caught(lambda: pieces.extend(part.delta for part in model(ASK.breaks).stream_chat(SAY)))
+    return {"text": str(error), "pieces": pieces}
 
 
 report(
     {
-        "list": "it does not list models",
+        "list": "it has no call for this",
         "show": show,
         "chat": chat,
         "stream": stream,

@@ -86,12 +86,8 @@ def embeddings() -> Detail:
 
 def error_in_stream() -> Detail:
     pieces: list[str] = []
-
-    def read() -> None:
-        for piece in model(ASK.breaks).prompt(ASK.say):
-            pieces.append(piece)
-
-    return {"text": str(caught(read)), "pieces": pieces}
+    error = caught(lambda: pieces.extend(model(ASK.breaks).prompt(ASK.say)))
+    return {"text": str(error), "pieces": pieces}
 
 
 report(

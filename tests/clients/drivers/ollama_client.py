@@ -104,12 +104,12 @@ def error() -> Detail:
 
 def error_in_stream() -> Detail:
     pieces: list[str] = []
-
-    def read() -> None:
-        for part in client.chat(ASK.breaks, SAY, stream=True):
-            pieces.append(part.message.content or "")
-
-    return {"text": str(caught(read)), "pieces": pieces}
+    error = caught(
+        lambda: pieces.extend(
+            part.message.content or "" for part in client.chat(ASK.breaks, SAY, stream=True)
+        )
+    )
+    return {"text": str(error), "pieces": pieces}
 
 
 report(

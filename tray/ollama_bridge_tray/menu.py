@@ -1,0 +1,169 @@
+"""The menu as values: Status in, entries out; pure."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from . import status as seen
+from .status import Phase, Status
+
+LONGEST = 72
+"""Most characters of an entry; some panels make the menu as wide as its longest."""
+
+MOST_MODELS = 30
+
+
+class Button(enum.Enum):
+    """What an entry does when it is clicked."""
+
+    START = enum.auto()
+    STOP = enum.auto()
+    RESTART = enum.auto()
+    DEFAULT_PROVIDER = enum.auto()
+    COPY = enum.auto()
+    OPEN_LOGS = enum.auto()
+    OPEN_SETTINGS = enum.auto()
+    START_AT_LOGIN = enum.auto()
+    QUIT = enum.auto()
+    QUIT_AND_STOP = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the menu; without a button or entries it cannot be clicked."""
+
+    text: str
+    button: Button | None = None
+    value: str = ""
+    """What the button is pressed with."""
+    checked: bool | None = None
+    radio: bool = False
+    default: bool = False
+    """Done by a click on the icon itself, where the panel has such a click."""
+    entries: tuple["Entry", ...] = ()
+
+
+SEPARATOR = Entry("-")
+
+
+def entries(status: Status, *, at_login: bool) -> list[Entry]:
+    """The whole menu."""
+    return [
+        *_headlines(status),
+        SEPARATOR,
+        _toggle(status),
+        Entry("Restart", Button.RESTART if status.phase in _UP else None),
+        SEPARATOR,
+        Entry("Models", entries=_models(status)),
+        Entry("Recent errors" if _errors(status) else "No errors", entries=_errors(status)),
+        SEPARATOR,
+        _copy_url(status),
+        Entry("View logs", Button.OPEN_LOGS),
+        Entry("Edit settings", Button.OPEN_SETTINGS),
+        Entry("Start at login", Button.START_AT_LOGIN, checked=at_login),
+        SEPARATOR,
+        Entry("Quit tray", Button.QUIT),
+        Entry("Quit and stop bridge", Button.QUIT_AND_STOP),
+    ]
+
+
+def title(status: Status) -> str:
+    """The first line, for the icon's tooltip."""
+    return f"Ollama Bridge: {_PHASES[status.phase].format(address=status.address)}"
+
+
+_PHASES = {
+    Phase.STOPPED: "stopped",
+    Phase.STARTING: "starting …",
+    Phase.RUNNING: "{address}",
+    Phase.STOPPING: "stopping …",
+    Phase.SILENT: "does not answer",
+}
+
+_UP = (Phase.RUNNING, Phase.SILENT)
+
+
+def _headlines(status: Status) -> list[Entry]:
+    second = _answering(status) if status.phase is Phase.RUNNING else status.problem
+    lines = [title(status), second]
+    return [Entry(_short(line)) for line in lines if line]
+
+
+def _answering(status: Status) -> str:
+    if status.settings_error:
+        return "The settings have an error; the old ones are in use"
+    if not status.running:
+        return f"Idle, {_count(status.requests, 'request')} so far"
+    names = ", ".join(dict.fromkeys(status.running))
+    more = f" ({len(status.running)} requests)" if len(status.running) > 1 else ""
+    return f"Answering: {names}{more}"
+
+
+def _toggle(status: Status) -> Entry:
+    if status.phase in _UP:
+        return Entry("Stop", Button.STOP)
+    if status.phase is Phase.STOPPED:
+        return Entry("Start", Button.START, default=True)
+    return Entry("Stop" if status.phase is Phase.STOPPING else "Start")
+
+
+def _copy_url(status: Status) -> Entry:
+    text = "Copy server URL"
+    if status.phase is not Phase.RUNNING:
+        return Entry(text)
+    return Entry(text, Button.COPY, status.address, default=True)
+
+
+def _models(status: Status) -> tuple[Entry, ...]:
+    if status.phase is not Phase.RUNNING:
+        return ()
+    shown = status.models[:MOST_MODELS]
+    hidden = len(status.models) - len(shown)
+    return (
+        Entry("Default provider:"),
+        *[_provider(status, row) for row in status.providers],
+        SEPARATOR,
+        Entry("Click to copy a name:" if shown else "No models yet"),
+        *[Entry(_short(name), Button.COPY, name) for name in shown],
+        *([Entry(f"… {hidden} more: ollama-bridge models list")] if hidden else []),
+    )
+
+
+def _provider(status: Status, row: seen.Provider) -> Entry:
+    told = "no list yet" if row.models is None else _count(row.models, "model")
+    return Entry(
+        _short(f"{row.name}: {row.error or told}"),
+        Button.DEFAULT_PROVIDER,
+        row.name,
+        checked=row.name == status.default_provider,
+        radio=True,
+    )
+
+
+def _errors(status: Status) -> tuple[Entry, ...]:
+    """What is wrong now, then what went wrong, newest first; a click copies the whole text."""
+    now = [Entry(_short(text), Button.COPY, text) for text in status.troubles.values()]
+    past = [
+        Entry(_short(f"{_local(failure.time)} {text}"), Button.COPY, text)
+        for failure in reversed(status.failures)
+        for text in [seen.of(failure)]
+    ]
+    between = [SEPARATOR] if now and past else []
+    return (*now, *between, *past)
+
+
+def _local(stamp: str) -> str:
+    """The user's own time of day."""
+    try:
+        return f"{datetime.fromisoformat(stamp).astimezone():%H:%M}"
+    except ValueError:
+        return ""
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
