@@ -111,6 +111,7 @@ def in_effect(settings: Config) -> dict[str, Any]:
         "server": {key: _plain(value) for key, value in server.items() if key != "keep_alive"},
         "providers": {name: _provider(row) for name, row in settings.providers.items()},
         "aliases": {name: _alias(item) for name, item in settings.aliases.items()},
+        "hidden": sorted(settings.hidden),
     }
 
 

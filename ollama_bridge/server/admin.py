@@ -51,7 +51,7 @@ class Status(BaseModel):
     providers: list[ProviderStatus]
     models: int
     active: int
-    running: list[str]
+    answering: list[str]
     """Names of the models that are answering, one for each request."""
     requests: int
     errors: int
@@ -104,7 +104,7 @@ def _status(app: "App") -> dict[str, object]:
         providers=[_provider(app, provider) for provider in config.providers.values()],
         models=len(bridge.catalog.entries),
         active=bridge.active,
-        running=[item.log["model"] for item in list(app.running) if "model" in item.log],
+        answering=[item.log["model"] for item in list(app.running) if "model" in item.log],
         requests=bridge.requests,
         errors=bridge.errors,
         failures=[Failure(**fields) for fields in list(app.failures)],

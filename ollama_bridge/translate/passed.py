@@ -19,7 +19,7 @@ from ollama_bridge.translate import embed, failures, lines, pieces
 from ollama_bridge.translate.passage import envelope
 from ollama_bridge.translate.stats import FAILED, Stopwatch
 from ollama_bridge.wire import openai
-from ollama_bridge.wire.sse import DONE, EventCutter
+from ollama_bridge.wire.sse import DONE, LIMIT, EventCutter
 
 Json = dict[str, Any]
 
@@ -203,6 +203,7 @@ class Whole:
         self._gathered = pieces.Gathered()
         self._begun = self._told = False
         self._plain: list[bytes] | None = None
+        self._held = 0
         self._usage = b""
 
     def counts(self) -> tuple[int, int]:
@@ -224,6 +225,9 @@ class Whole:
             self._begun = True
             self._plain = [] if start == b"{" else None  # JSON, whatever its content type says
         if self._plain is not None:
+            self._held += len(data)
+            if self._held > LIMIT:
+                return self._fail(UpstreamBroke(f"{self._provider} sent more than {LIMIT} bytes"))
             self._plain.append(data)
             return b""
         try:

@@ -93,11 +93,15 @@ class EventCutter:
                     payloads.append(b"\n".join(event))
                     event.clear()
                 self._failed = False
-            elif line[:6] == b"event:":
-                self._failed = line[6:].strip() == b"error"
             elif self._comments and line[:1] == b":":
                 payloads.append(line)
+            else:
+                self._note(line)
         return payloads
+
+    def _note(self, line: bytes) -> None:
+        if line[:6] == b"event:":
+            self._failed = line[6:].strip() == b"error"
 
     def _gather(self, payload: bytes) -> None:
         self._gathered = self._gathered + len(payload) if self._event else len(payload)

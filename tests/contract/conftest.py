@@ -77,7 +77,7 @@ def own_lab(_strict: tuple[str, FakeUpstream], tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def talk() -> Iterator[Callable[..., Ask]]:
     """Makes clients: `ask = talk(url, user_agent="…")`."""
     with ExitStack() as stack:

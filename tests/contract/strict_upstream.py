@@ -33,6 +33,7 @@ PAUSE = 0.2
 VECTOR = [3.0, 4.0, 12.0]
 JSON_ANSWER = '{"city": "Paris"}'
 SPOKEN = 'Good day. "Bonjour",\nas they say \u2028 in Paris\u0085. 😀'
+HEARD = "Good day."
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 TOOL = {
@@ -135,6 +136,9 @@ def _content_faults(message: Body) -> Iterator[str]:
 
 
 async def _act(call: Call) -> None:
+    if call.path.endswith("/audio/transcriptions"):
+        await call.json({"text": HEARD})
+        return
     fault = next(faults(call.body), "")
     if fault:
         await call.json({"error": {"message": fault, "type": "invalid_request_error"}}, 400)

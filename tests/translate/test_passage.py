@@ -838,6 +838,15 @@ def test_json_that_is_called_something_else():
     assert passing.close() == body.replace(b"gpt-x", b"mine")
 
 
+def test_json_that_never_ends_is_not_held():
+    passing = whole()
+    passing.feed(b"{")
+    for _ in range(40):
+        passing.feed(b" " * 2**20)
+    assert passing.failure is not None
+    assert passing.over
+
+
 @pytest.mark.parametrize(
     ("items", "failure"),
     [

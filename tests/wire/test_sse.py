@@ -98,3 +98,12 @@ def test_the_limit_is_for_each_line_and_event():
     for _ in range(3):
         assert cutter.feed(line[:9]) == []
         assert len(cutter.feed(line[9:])) == 1
+
+
+def test_comments_come_along_where_they_are_wanted():
+    stream = b': one\n\ndata: {"a":1}\n\n:two\nevent: error\ndata: {"b":2}\n\n'
+    payloads = [b": one", b'{"a":1}', b":two", b'{"error":{"b":2}}']
+    assert sse.EventCutter(comments=True).feed(stream) == payloads
+    cutter = sse.EventCutter(comments=True)
+    one_by_one = [cutter.feed(stream[at : at + 1]) for at in range(len(stream))]
+    assert [payload for found in one_by_one for payload in found] == payloads

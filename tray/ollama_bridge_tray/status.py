@@ -111,7 +111,7 @@ def running(address: str, told: Mapping[str, Any], models: Sequence[str]) -> Sta
             for row in told.get("providers", ())
         ),
         models=tuple(models),
-        running=tuple(told.get("running", ())),
+        running=tuple(told.get("answering", ())),
         requests=told.get("requests", 0),
         failures=tuple(
             Failure(row["number"], row["time"], row["model"], row["error"])

@@ -1,0 +1,103 @@
+"""What a click does: the same calls that the commands of the command line make."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ollama_bridge import client, config, editing, files, log, process
+from ollama_bridge.errors import NotRunning
+from ollama_bridge.instance import Instance
+
+from . import autostart, desktop
+from .menu import Button
+
+_START_SECONDS = 30.0
+
+
+def press(button: Button, value: str, state: Path, last: Instance | None) -> str:
+    """Do what the button says, which may take a while; what to tell the user, or ""."""
+    return _BUTTONS[button](value, state, last)
+
+
+def start(state: Path, last: Instance | None) -> None:
+    """Start the daemon the way it was last started; raises BridgeError."""
+    try:
+        client.connect(state, timeout=2)
+    except NotRunning:
+        process.start(_as_before(last), _START_SECONDS)
+
+
+def _start(_value: str, state: Path, last: Instance | None) -> str:
+    start(state, last)
+    return ""
+
+
+def _stop(_value: str, state: Path, _last: Instance | None) -> str:
+    process.stop(state)
+    return ""
+
+
+def _restart(_value: str, state: Path, last: Instance | None) -> str:
+    process.stop(state)
+    process.start(_as_before(last), _START_SECONDS)
+    return ""
+
+
+def _as_before(last: Instance | None) -> process.Start:
+    if last is None:
+        return process.Start()
+    return process.Start(Path(last.config), last.host_flag, last.port_flag)
+
+
+def _default_provider(name: str, state: Path, last: Instance | None) -> str:
+    editing.set_value(_settings(last), ["default_provider"], name)
+    client.connect(state).reload()
+    return f"{name} is the default provider now"
+
+
+def _copy(text: str, _state: Path, _last: Instance | None) -> str:
+    desktop.copy(text)
+    return f"Copied: {text}"
+
+
+def _open_logs(_value: str, state: Path, _last: Instance | None) -> str:
+    desktop.open_file(state / log.NAME)
+    return ""
+
+
+def _open_settings(_value: str, _state: Path, last: Instance | None) -> str:
+    path = _settings(last)
+    if not path.exists():
+        files.replace(path, "")  # an editor wants a file, and an empty one means no settings
+    desktop.open_file(path)
+    return ""
+
+
+def _settings(last: Instance | None) -> Path:
+    return Path(last.config) if last else config.config_file()
+
+
+def _start_at_login(_value: str, _state: Path, _last: Instance | None) -> str:
+    entry = autostart.here()
+    if entry.is_installed():
+        entry.remove()
+    else:
+        entry.install()
+    return ""
+
+
+def _quit(_value: str, _state: Path, _last: Instance | None) -> str:
+    return ""
+
+
+_BUTTONS: dict[Button, Callable[[str, Path, Instance | None], str]] = {
+    Button.START: _start,
+    Button.STOP: _stop,
+    Button.RESTART: _restart,
+    Button.DEFAULT_PROVIDER: _default_provider,
+    Button.COPY: _copy,
+    Button.OPEN_LOGS: _open_logs,
+    Button.OPEN_SETTINGS: _open_settings,
+    Button.START_AT_LOGIN: _start_at_login,
+    Button.QUIT: _quit,
+    Button.QUIT_AND_STOP: _stop,
+}

@@ -1,0 +1,93 @@
+"""Which of pystray's icons this desktop can show."""
+
+import asyncio
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ollama_bridge.errors import BridgeError
+
+_OLD_PANELS_SECONDS = 5.0
+"""How long a modern panel may take before an old one on the same desktop is good enough."""
+
+_PAUSE = 0.2
+_NONE = (
+    "this desktop shows no tray icons; on GNOME install the extension AppIndicator, elsewhere add "
+    "a system tray to the panel; Ollama Bridge itself works without one: `ollama-bridge start`"
+)
+
+
+def icon_class(patience: float, system: str = sys.platform) -> Any:
+    """The class to make the icon of; raises BridgeError when none can be shown in that time."""
+    if system in ("darwin", "win32"):
+        return _pystray("darwin" if system == "darwin" else "win32")
+    os.environ.setdefault("PYSTRAY_BACKEND", "dummy")  # importing it must not look for a display
+    importlib.import_module("pystray")
+    begun = time.monotonic()
+    while True:
+        if asyncio.run(_takes_items()):
+            from . import sni
+
+            return sni.Icon
+        waited = time.monotonic() - begun
+        if waited >= min(patience, _OLD_PANELS_SECONDS) and (found := _old_panel()):
+            return found
+        if waited >= patience:
+            raise BridgeError(_NONE)
+        time.sleep(_PAUSE)
+
+
+async def _takes_items() -> bool:
+    from . import sni
+
+    return await sni.is_there()
+
+
+def _pystray(name: str) -> Any:
+    return importlib.import_module(f"pystray._{name}").Icon
+
+
+def _old_panel() -> Any:
+    """pystray's own icon for a panel that embeds windows, or None when there is no such panel."""
+    if not _has_old_tray():
+        return None
+    for make in (lambda: _pystray("appindicator"), lambda: _pystray("gtk"), _clickable):
+        try:
+            return make()
+        except (ImportError, ValueError):  # libraries that only the system's Python has
+            continue
+    return None
+
+
+def _has_old_tray() -> bool:
+    try:
+        from Xlib import display
+    except ImportError:
+        return False
+    try:
+        screen = display.Display()
+    except Exception:  # noqa: BLE001 - Xlib has a dozen ways to say that there is no display
+        return False
+    try:
+        tray = screen.intern_atom(f"_NET_SYSTEM_TRAY_S{screen.get_default_screen()}")
+        return bool(screen.get_selection_owner(tray))
+    finally:
+        screen.close()
+
+
+def _clickable() -> Callable[..., Any]:
+    """pystray's plain X icon; its window does not ask for clicks by itself."""
+    from Xlib import X
+
+    kind = _pystray("xorg")
+
+    def made(*args: Any, **kwargs: Any) -> Any:
+        icon = kind(*args, **kwargs)
+        events = X.ExposureMask | X.StructureNotifyMask | X.ButtonPressMask
+        icon._window.change_attributes(event_mask=events)  # noqa: SLF001 - there is no other way
+        return icon
+
+    return made

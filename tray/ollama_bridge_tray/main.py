@@ -1,0 +1,103 @@
+"""The tray icon: shows what the daemon does, presses the command line's buttons, owns nothing."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ollama_bridge import config, files
+from ollama_bridge.errors import BridgeError
+
+_WAIT = 3.0
+_LOCK = "tray.lock"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Show the icon until it is told to go; the exit code."""
+    given = _parser().parse_args(arguments)
+    for name in ("config", "state"):
+        if value := getattr(given, name):
+            os.environ[f"OLLAMA_BRIDGE_{name.upper()}"] = str(value.expanduser().absolute())
+    try:
+        return _run(given)
+    except BridgeError as error:
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - it has no other face yet
+        return error.exit_code
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.install_autostart:
+        from . import autostart
+
+        autostart.here().install()
+        return _say("The icon will be there after each login.")
+    _needs_the_extra()
+    import filelock
+
+    from . import hosts, tray
+
+    state = files.folder(config.state_folder())
+    lock = filelock.FileLock(state / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return _say("The icon is there already.")
+    with lock:
+        one = tray.Tray(state, hosts.icon_class(given.wait), ready=_ready)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: one.end())
+        one.run(start=given.start)
+    return 0
+
+
+def _needs_the_extra() -> None:
+    try:
+        import PIL  # noqa: F401
+
+        os.environ["PYSTRAY_BACKEND"] = os.environ.get("PYSTRAY_BACKEND", "dummy")
+        import pystray  # noqa: F401
+
+        if sys.platform == "linux":
+            import dbus_fast  # noqa: F401
+    except ImportError as error:
+        raise BridgeError(f"the tray icon needs more packages; run `{_remedy()}`") from error
+
+
+def _remedy() -> str:
+    if "pipx" in Path(sys.prefix).parts:
+        return "pipx install --force 'ollama-bridge[tray]'"
+    return f"{sys.executable} -m pip install 'ollama-bridge[tray]'"
+
+
+def _ready() -> None:
+    _say("The icon is in the panel.")
+
+
+def _say(text: str) -> int:
+    if sys.stdout is not None:  # a program without a console has none
+        try:
+            print(text, flush=True)  # noqa: T201 - for the command that waits for it
+        except OSError:
+            pass  # it waits no longer
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ollama-bridge-tray", description="Show Ollama Bridge's icon in the panel."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file")
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help="state folder")
+    parser.add_argument("--start", action="store_true", help="start the bridge too")
+    parser.add_argument(
+        "--wait", type=float, default=_WAIT, metavar="S", help="seconds to wait for a panel"
+    )
+    parser.add_argument(
+        "--install-autostart", action="store_true", help="show the icon after each login"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
