@@ -56,10 +56,34 @@ SUNNY = "Paris: sunny | Rome: rainy"
 """What `coder` says when the results of both calls came back under their own ids."""
 
 _KNOWN = frozenset(
-    "model messages stream stream_options temperature top_p max_tokens max_completion_tokens stop "
-    "seed frequency_penalty presence_penalty response_format tools tool_choice n logprobs "
-    "top_logprobs reasoning_effort prompt suffix input dimensions encoding_format user "
-    "parallel_tool_calls".split()
+    [
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "seed",
+        "frequency_penalty",
+        "presence_penalty",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "reasoning_effort",
+        "prompt",
+        "suffix",
+        "input",
+        "dimensions",
+        "encoding_format",
+        "user",
+        "parallel_tool_calls",
+    ]
 )
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
