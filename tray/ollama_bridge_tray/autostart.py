@@ -38,7 +38,9 @@ def here() -> Entry:
     """The entry of this system and this user."""
     command = command_line()
     if sys.platform == "win32":
-        return RunKey(command, _registry())
+        from . import registry  # only Windows has one
+
+        return RunKey(command, registry.CurrentUser())
     if sys.platform == "darwin":
         return LaunchAgent(command, Path.home() / "Library" / "LaunchAgents")
     return DesktopFile(command, _config_home() / "autostart")
@@ -51,10 +53,11 @@ def command_line(
     frozen: bool = getattr(sys, "frozen", False),
 ) -> list[str]:
     """The program with absolute paths, its instance, and the daemon started with it."""
-    flags = [part for name, flag in _FLAGS.items() if name in environ for part in (flag, name)]
-    given = [str(Path(environ[part]).expanduser().absolute()) if part in _FLAGS else part
-             for part in flags]
-    return [*_program(Path(executable), frozen=frozen), "--start", "--wait", _WAIT, *given]
+    command = [*_program(Path(executable), frozen=frozen), "--start", "--wait", _WAIT]
+    for name, flag in _FLAGS.items():
+        if named := environ.get(name):
+            command += [flag, str(Path(named).expanduser().absolute())]
+    return command
 
 
 def _program(executable: Path, *, frozen: bool) -> list[str]:
@@ -179,9 +182,3 @@ class RunKey:
 def _config_home() -> Path:
     named = os.environ.get("XDG_CONFIG_HOME", "")
     return Path(named) if named.startswith("/") else Path.home() / ".config"
-
-
-def _registry() -> Registry:
-    from . import registry  # only Windows has one
-
-    return registry.CurrentUser()

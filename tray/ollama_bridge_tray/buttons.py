@@ -14,20 +14,18 @@ _START_SECONDS = 30.0
 
 
 def press(button: Button, value: str, state: Path, last: Instance | None) -> str:
-    """Do what the button says, which may take a while; what to tell the user, or ""."""
+    """Do what the button says, which may take a while; what to tell the user, or "".
+
+    `last` is the daemon that was last met: a start repeats how it was started. Raises BridgeError.
+    """
     return _BUTTONS[button](value, state, last)
 
 
-def start(state: Path, last: Instance | None) -> None:
-    """Start the daemon the way it was last started; raises BridgeError."""
+def _start(_value: str, state: Path, last: Instance | None) -> str:
     try:
-        client.connect(state, timeout=2)
+        client.connect(state)
     except NotRunning:
         process.start(_as_before(last), _START_SECONDS)
-
-
-def _start(_value: str, state: Path, last: Instance | None) -> str:
-    start(state, last)
     return ""
 
 
@@ -85,10 +83,6 @@ def _start_at_login(_value: str, _state: Path, _last: Instance | None) -> str:
     return ""
 
 
-def _quit(_value: str, _state: Path, _last: Instance | None) -> str:
-    return ""
-
-
 _BUTTONS: dict[Button, Callable[[str, Path, Instance | None], str]] = {
     Button.START: _start,
     Button.STOP: _stop,
@@ -98,6 +92,5 @@ _BUTTONS: dict[Button, Callable[[str, Path, Instance | None], str]] = {
     Button.OPEN_LOGS: _open_logs,
     Button.OPEN_SETTINGS: _open_settings,
     Button.START_AT_LOGIN: _start_at_login,
-    Button.QUIT: _quit,
     Button.QUIT_AND_STOP: _stop,
 }

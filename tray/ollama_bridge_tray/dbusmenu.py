@@ -64,7 +64,7 @@ class Menu(ServiceInterface):
         if nodes != self._nodes:
             self._nodes = nodes
             self._revision += 1
-            self.LayoutUpdated(self._revision, _ROOT)
+            self.layout_updated()
 
     @dbus_method("GetLayout")
     def layout(self, parent: DBusInt32, depth: DBusInt32, names: Strings) -> Layout:
@@ -96,17 +96,13 @@ class Menu(ServiceInterface):
         _time: DBusUInt32,
     ) -> None:
         """Something happened to an item."""
-        item = self._items.get(number)
-        if kind == "clicked" and item is not None and item.enabled:
-            self._click(item)
+        self._happened(number, kind)
 
     @dbus_method("EventGroup")
     def event_group(self, events: Events) -> Numbers:
         """Several of them; the numbers that mean nothing."""
         for number, kind, *_ in events:
-            item = self._items.get(number)
-            if kind == "clicked" and item is not None and item.enabled:
-                self._click(item)
+            self._happened(number, kind)
         return [number for number, *_ in events if number not in self._nodes]
 
     @dbus_method("AboutToShow")
@@ -120,9 +116,9 @@ class Menu(ServiceInterface):
         return [], [number for number in numbers if number not in self._nodes]
 
     @dbus_signal("LayoutUpdated")
-    def LayoutUpdated(self, revision: int, parent: int) -> Updated:  # noqa: N802 - its name there
-        """The menu below that item is another one now."""
-        return revision, parent
+    def layout_updated(self) -> Updated:
+        """The menu is another one now."""
+        return self._revision, _ROOT
 
     @dbus_property(_READ, "Version")
     def version(self) -> DBusUInt32:
@@ -143,6 +139,11 @@ class Menu(ServiceInterface):
     def icon_theme_path(self) -> Strings:
         """The menu has no pictures."""
         return []
+
+    def _happened(self, number: int, kind: str) -> None:
+        item = self._items.get(number)
+        if kind == "clicked" and item is not None and item.enabled:
+            self._click(item)
 
     def _node(self, number: int) -> Node:
         if number not in self._nodes:
@@ -169,7 +170,6 @@ def _properties(item: Any, separator: Any) -> Properties:
     found = {
         "label": Variant("s", item.text.replace("_", "__")),  # one underscore marks a shortcut
         "enabled": Variant("b", bool(item.enabled)),
-        "visible": Variant("b", True),
     }
     if item.checked is not None:
         found["toggle-type"] = Variant("s", "radio" if item.radio else "checkmark")
@@ -187,5 +187,5 @@ def _cut(node: Node, depth: int, names: set[str]) -> Node:
     """The node with that many levels below it (-1: all) and the named properties (none: all)."""
     number, properties, children = node
     kept = {name: value for name, value in properties.items() if not names or name in names}
-    below = [Variant("(ia{sv}av)", _cut(child, depth - 1, names)) for child in children]
-    return [number, kept, below if depth else []]
+    below = children if depth else []
+    return [number, kept, [Variant("(ia{sv}av)", _cut(one, depth - 1, names)) for one in below]]

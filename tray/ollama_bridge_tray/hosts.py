@@ -14,6 +14,8 @@ _OLD_PANELS_SECONDS = 5.0
 """How long a modern panel may take before an old one on the same desktop is good enough."""
 
 _PAUSE = 0.2
+DUMMY = "dummy"
+_NAMES = {"darwin": "darwin", "win32": "win32"}
 _NONE = (
     "this desktop shows no tray icons; on GNOME install the extension AppIndicator, elsewhere add "
     "a system tray to the panel; Ollama Bridge itself works without one: `ollama-bridge start`"
@@ -22,10 +24,9 @@ _NONE = (
 
 def icon_class(patience: float, system: str = sys.platform) -> Any:
     """The class to make the icon of; raises BridgeError when none can be shown in that time."""
-    if system in ("darwin", "win32"):
-        return _pystray("darwin" if system == "darwin" else "win32")
-    os.environ.setdefault("PYSTRAY_BACKEND", "dummy")  # importing it must not look for a display
-    importlib.import_module("pystray")
+    named = os.environ.pop("PYSTRAY_BACKEND", "") or _NAMES.get(system, "")
+    if named and named != DUMMY:
+        return _clickable() if named == "xorg" else _pystray(named)
     begun = time.monotonic()
     while True:
         if asyncio.run(_takes_items()):
@@ -40,6 +41,19 @@ def icon_class(patience: float, system: str = sys.platform) -> Any:
         time.sleep(_PAUSE)
 
 
+def import_pystray() -> None:
+    """Import it without a look for a display, which its own choice of a backend begins with."""
+    chosen = os.environ.get("PYSTRAY_BACKEND")
+    os.environ["PYSTRAY_BACKEND"] = DUMMY
+    try:
+        importlib.import_module("pystray")
+    finally:
+        if chosen is None:
+            del os.environ["PYSTRAY_BACKEND"]
+        else:
+            os.environ["PYSTRAY_BACKEND"] = chosen
+
+
 async def _takes_items() -> bool:
     from . import sni
 
@@ -51,7 +65,7 @@ def _pystray(name: str) -> Any:
 
 
 def _old_panel() -> Any:
-    """pystray's own icon for a panel that embeds windows, or None when there is no such panel."""
+    """An icon of pystray's own for a panel that embeds windows; None when there is none."""
     if not _has_old_tray():
         return None
     for make in (lambda: _pystray("appindicator"), lambda: _pystray("gtk"), _clickable):
@@ -79,7 +93,7 @@ def _has_old_tray() -> bool:
 
 
 def _clickable() -> Callable[..., Any]:
-    """pystray's plain X icon; its window does not ask for clicks by itself."""
+    """The plain X icon of pystray; its window does not ask for clicks by itself."""
     from Xlib import X
 
     kind = _pystray("xorg")

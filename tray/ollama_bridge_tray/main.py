@@ -1,6 +1,7 @@
 """The tray icon: shows what the daemon does, presses the command line's buttons, owns nothing."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -52,12 +53,12 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _needs_the_extra() -> None:
+    from . import hosts
+
     try:
         import PIL  # noqa: F401
 
-        os.environ["PYSTRAY_BACKEND"] = os.environ.get("PYSTRAY_BACKEND", "dummy")
-        import pystray  # noqa: F401
-
+        hosts.import_pystray()
         if sys.platform == "linux":
             import dbus_fast  # noqa: F401
     except ImportError as error:
@@ -76,10 +77,8 @@ def _ready() -> None:
 
 def _say(text: str) -> int:
     if sys.stdout is not None:  # a program without a console has none
-        try:
+        with contextlib.suppress(OSError):  # the command waits no longer
             print(text, flush=True)  # noqa: T201 - for the command that waits for it
-        except OSError:
-            pass  # it waits no longer
     return 0
 
 

@@ -11,9 +11,10 @@ import html
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
-from dbus_fast import BusType, DBusError, Message, MessageType, PropertyAccess, Variant
+from dbus_fast import BusType, DBusError, Message, MessageType, PropertyAccess
 from dbus_fast.aio import MessageBus
 from dbus_fast.annotations import DBusBool, DBusInt32, DBusObjectPath, DBusSignature, DBusStr
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
@@ -63,10 +64,11 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
         asyncio.run(self._serve())
 
     def _stop(self) -> None:
-        self._hop(lambda: self._over and self._over.set())
+        if self._over is not None:
+            self._hop(self._over.set)
 
     def _show(self) -> None:
-        self._hop(self._item.put, "Status", "Active")
+        self._hop(self._appear)
 
     def _hide(self) -> None:
         self._hop(self._item.put, "Status", "Passive")
@@ -100,9 +102,9 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
         bus.add_message_handler(self._hear)
         await bus.call(_to_bus("AddMatch", "s", _WATCHER_MATCH))
         await bus.request_name(self._bus_name)
+        self._item.put("Title", self.title)
         self._mark_ready()
-        await self._register()
-        gone = asyncio.ensure_future(bus.wait_for_disconnect())  # the session ends
+        gone = asyncio.ensure_future(self._session(bus))
         over = asyncio.ensure_future(self._over.wait())
         await asyncio.wait((gone, over), return_when=asyncio.FIRST_COMPLETED)
         if not gone.done():
@@ -113,13 +115,21 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
             gone.exception()  # a bus that broke off is one that ended
         self._loop = None
 
+    async def _session(self, bus: MessageBus) -> None:
+        """Until the session's bus is gone."""
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
     def _hear(self, message: Message) -> None:
         """A panel that was started, or started again, knows nothing of us yet."""
         heard = (message.message_type, message.interface, message.member)
         if heard == (MessageType.SIGNAL, _BUS, "NameOwnerChanged"):
             name, _old, new = message.body
-            if name == WATCHER and new:
+            if name == WATCHER and new and self.visible:
                 self._spawn(self._register())
+
+    def _appear(self) -> None:
+        self._item.put("Status", "Active")
+        self._spawn(self._register())
 
     async def _register(self) -> None:
         message = Message(
@@ -134,7 +144,7 @@ class Icon(_base.Icon):  # type: ignore[misc]  # pystray has no types
 
     async def _send_note(self, title: str, body: str) -> None:
         note = Message(_NOTES, _NOTES_PATH, _NOTES, "Notify", signature="susssasa{sv}i")
-        note.body = [title, self._note, "", title, body, [], {"transient": Variant("b", False)}, -1]
+        note.body = [title, self._note, "", title, body, [], {}, -1]
         reply = await self._call(note)
         if reply is not None and reply.message_type is MessageType.METHOD_RETURN:
             self._note = reply.body[0]
@@ -296,11 +306,15 @@ _WATCHER_MATCH = (
 
 async def _connect() -> MessageBus:
     """The session bus; systemd has it at a fixed place where no variable names it."""
-    address = None
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if not os.environ.get("DBUS_SESSION_BUS_ADDRESS") and os.path.exists(f"{runtime}/bus"):
-        address = f"unix:path={runtime}/bus"
-    return await MessageBus(bus_address=address, bus_type=BusType.SESSION).connect()
+    return await MessageBus(bus_address=_address(), bus_type=BusType.SESSION).connect()
+
+
+def _address() -> str | None:
+    """Where the bus is, when the usual variable does not tell."""
+    usual = Path(os.environ.get("XDG_RUNTIME_DIR", ""), "bus")
+    if os.environ.get("DBUS_SESSION_BUS_ADDRESS") or not usual.exists():
+        return None
+    return f"unix:path={usual}"
 
 
 def _to_bus(member: str, signature: str, *body: Any) -> Message:

@@ -146,9 +146,9 @@ class News:
             return []
         last = status.failures[-1].number if status.failures else 0
         if status.instance != self._instance:
-            met_before = self._instance == ""  # a tray that begins does not tell old stories
+            is_first = not self._instance  # a tray that begins does not tell old stories
             self._instance, self._told = status.instance, set()
-            self._number = last if met_before else 0
+            self._number = last if is_first else 0
         new = [failure for failure in status.failures if failure.number > self._number]
         self._number = last
         texts = dict.fromkeys(of(failure) for failure in new if failure.error not in self._told)

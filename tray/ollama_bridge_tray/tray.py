@@ -28,7 +28,7 @@ _PHASES = {
     Button.RESTART: Phase.STARTING,
     Button.QUIT_AND_STOP: Phase.STOPPING,
 }
-_ENDING = (Button.QUIT, Button.QUIT_AND_STOP)
+_STARTING = (Button.START, Button.RESTART)
 
 
 class Tray:
@@ -44,7 +44,7 @@ class Tray:
         self._shown: tuple[Any, ...] = ()
         self._doing: Phase | None = None
         self._problem = ""
-        self._one_at_a_time = threading.Lock()
+        self._pressing = threading.Lock()
         self._wake = threading.Event()
         self._over = threading.Event()
         self._ready = ready
@@ -62,9 +62,12 @@ class Tray:
                 self._in_thread(Button.START)
             self._follow()
 
-        self._icon.run(begin)
-        self._over.set()
-        self._wake.set()
+        try:
+            self._icon.run(begin)
+        except Exception:
+            if not self._over.is_set():
+                raise  # GTK's icon fails on its way out where nobody shows notifications
+        self.end()
 
     def end(self) -> None:
         """Take the icon away; from any thread or signal."""
@@ -122,7 +125,7 @@ class Tray:
         return pystray.MenuItem(
             entry.text,
             below or (lambda: self._in_thread(entry.button, entry.value)),
-            checked=None if entry.checked is None else (lambda _: entry.checked),
+            checked=None if entry.checked is None else (lambda _: bool(entry.checked)),
             radio=entry.radio,
             default=entry.default,
             enabled=entry.button is not None or below is not None,
@@ -134,31 +137,27 @@ class Tray:
             threading.Thread(target=self._press, args=(button, value), name=name).start()
 
     def _press(self, button: Button, value: str) -> None:
-        """One press at a time: what is clicked meanwhile waits for no second turn."""
-        if not self._one_at_a_time.acquire(blocking=button in _ENDING):
+        if button is Button.QUIT:
+            self.end()
             return
+        if not self._pressing.acquire(blocking=False):
+            return  # one press at a time, and none is kept for later
         self._doing, self._problem = _PHASES.get(button), ""
         self._wake.set()
         try:
             said = buttons.press(button, value, self._state, self._follower.last)
-        except (BridgeError, OSError) as error:
-            said = self._failed(button, str(error))
-        else:
-            if button in _ENDING:
+            if button is Button.QUIT_AND_STOP:
                 self._over.set()
+        except (BridgeError, OSError) as error:
+            said = str(error)
+            if button in _STARTING:
+                self._problem, said = said, ""  # told with the status, and kept in the menu
         finally:
             self._doing = None
-            self._one_at_a_time.release()
+            self._pressing.release()
             self._wake.set()
         if said:
             self._tell(said)
-
-    def _failed(self, button: Button, text: str) -> str:
-        """What to tell; a start that failed is told by the status and stays in the menu."""
-        if button in (Button.START, Button.RESTART):
-            self._problem = text
-            return ""
-        return text
 
     def _tell(self, text: str) -> None:
         if self._icon.HAS_NOTIFICATION:
