@@ -133,6 +133,18 @@ def test_a_command_runs_once_and_without_a_shell(tmp_path: Path) -> None:
     assert keys.source(provider(rule)) == f"command {sys.executable}"
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8000", "localhost", "10.0.0.5", "[::1]:1", "box.local"]
+)
+@pytest.mark.parametrize("ring", [Memory(), Broken(keyring.errors.NoKeyringError())])
+def test_a_server_in_the_house_needs_no_key(host: str, ring: Memory) -> None:
+    keys = Keys({}, backend=ring)
+    assert keys.get(Provider(name="lab", url=f"http://{host}/v1")) == ""
+    assert keys.source(Provider(name="lab", url=f"http://{host}/v1")) == "none"
+    with pytest.raises(BridgeError):
+        keys.get(Provider(name="far", url="https://far.example/v1"))
+
+
 def test_none_wants_no_key() -> None:
     keys = Keys({}, backend=Broken(AssertionError("not asked")))
     assert (keys.get(provider("none")), keys.source(provider("none"))) == ("", "none")

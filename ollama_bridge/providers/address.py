@@ -1,5 +1,6 @@
 """Base URLs as people paste them, made into the one form the bridge uses."""
 
+import ipaddress
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ollama_bridge.providers.presets import PRESETS
@@ -48,3 +49,14 @@ def _without_endpoint(path: str) -> str:
         if path.endswith(endpoint):
             return path.removesuffix(endpoint).rstrip("/")
     return path
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is this machine or on its own network."""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return found.is_loopback or found.is_private

@@ -19,7 +19,7 @@ from ollama_bridge.server.models import listed, with_tag
 from ollama_bridge.server.pump import Opened
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.server.sending import Errand
-from ollama_bridge.translate import passage, passed
+from ollama_bridge.translate import passage, passage_tools, passed
 from ollama_bridge.translate.stats import Stopwatch
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/chat/completions", "/completions", "/embeddings"
@@ -39,6 +39,7 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
     if not request.model.strip():
         raise BadRequest("model is required")
     entry = await find(bridge, request.model)
+    passage_tools.mend(request)
     _check_abilities(entry, request, "chat")
     if entry.alias:
         passage.add_to_chat(request, entry.alias, entry.target.provider.extra_options)

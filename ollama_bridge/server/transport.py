@@ -4,7 +4,6 @@ Strategy: the SDK asks this transport as it would ask its own; the reply's body 
 aiohttp's reader, read by read, so nothing of the SDK stands on the path of a chunk.
 """
 
-import ipaddress
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ollama_bridge.errors import SettingsInvalid
+from ollama_bridge.providers import address
 
 ERROR_LIMIT = 1024 * 1024
 """Most bytes of an error reply that are read."""
@@ -174,7 +174,7 @@ def proxy_for(url: str) -> str | None:
     """The environment's proxy for this URL; never one for this machine or its network (L1)."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if _is_near(host) or urllib.request.proxy_bypass(host):
+    if address.is_near(host) or urllib.request.proxy_bypass(host):
         return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -186,13 +186,3 @@ def proxy_for(url: str) -> str | None:
             f"proxy in {parts.scheme.upper()}_PROXY, or add {host} to NO_PROXY"
         )
     return proxy
-
-
-def _is_near(host: str) -> bool:
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private

@@ -66,7 +66,7 @@ def test_a_running_daemon_reads_the_new_key(ring: Home) -> None:
     # nobody listens at port 9, so no key leaves this machine
     ring.write('[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\n')
     started = ring.json("start", "--port", "0")
-    assert started["providers"][0]["key_source"] == "missing"
+    assert started["providers"][0]["key_source"] == "none"
     ring.run("keys", "set", "lab", "--stdin", stdin=SECRET)
     assert ring.json("status")["providers"][0]["key_source"] == "keyring"
     assert SECRET not in ring.run("status", "--json").stdout
