@@ -68,10 +68,11 @@ class Done(BaseModel):
 def build(app: "App") -> FastAPI:
     """The admin application for a running daemon."""
     api = FastAPI(title="Ollama Bridge", docs_url=None, redoc_url=None, openapi_url=None)
+    sources = _Sources(app)
 
     @api.get("/_bridge/status")
     async def status() -> JSONResponse:
-        return JSONResponse(await asyncio.to_thread(_status, app))
+        return JSONResponse(_status(app, await sources.told()))
 
     @api.post("/_bridge/reload")
     async def reload() -> Done:
@@ -90,7 +91,28 @@ def build(app: "App") -> FastAPI:
     return api
 
 
-def _status(app: "App") -> dict[str, object]:
+class _Sources:
+    """Where each provider's key comes from; a keyring that thinks does not hold the status up."""
+
+    def __init__(self, app: "App") -> None:
+        self._app = app
+        self._asked: dict[str, asyncio.Task[str]] = {}
+
+    async def told(self) -> dict[str, str]:
+        """What is told in a moment; what comes later is there the next time."""
+        for provider in self._app.bridge.config.providers.values():
+            asked = self._asked.get(provider.name)
+            if asked is None or asked.done():
+                asking = asyncio.to_thread(_source, self._app, provider)
+                self._asked[provider.name] = asyncio.ensure_future(asking)
+        await asyncio.wait(self._asked.values(), timeout=_SOURCE_SECONDS)
+        return {name: asked.result() for name, asked in self._asked.items() if asked.done()}
+
+
+_SOURCE_SECONDS = 0.5
+
+
+def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
     bridge = app.bridge
     config = bridge.config
     status = Status(
@@ -101,7 +123,7 @@ def _status(app: "App") -> dict[str, object]:
         config=str(config.path),
         settings_error=app.settings_error,
         default_provider=config.default_provider,
-        providers=[_provider(app, provider) for provider in config.providers.values()],
+        providers=[_provider(app, row, sources) for row in config.providers.values()],
         models=len(bridge.catalog.entries),
         active=bridge.active,
         answering=[item.log["model"] for item in list(app.running) if "model" in item.log],
@@ -113,12 +135,12 @@ def _status(app: "App") -> dict[str, object]:
     return {"schema": fields.pop("schema_")} | fields
 
 
-def _provider(app: "App", provider: Provider) -> ProviderStatus:
+def _provider(app: "App", provider: Provider, sources: dict[str, str]) -> ProviderStatus:
     known = app.bridge.catalog.lists.get(provider.name)
     return ProviderStatus(
         name=provider.name,
         url=provider.url,
-        key_source=_source(app, provider),
+        key_source=sources.get(provider.name, "not told yet"),
         models=None if known is None else len(known),
         error=app.bridge.list_errors.get(provider.name),
     )

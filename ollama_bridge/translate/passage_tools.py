@@ -1,7 +1,7 @@
 """Tools on their way through /v1: what Ollama takes and other servers refuse is put right.
 
 Strategy: looking is cheap, because only two keys of each schema are read; the tools stay the bytes
-they came in unless one of them has to change. What is wrong in another way is the upstream's to say.
+they came in unless one of them has to change. What else may be wrong is the upstream's to say.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ class _Schema(msgspec.Struct):
 
 
 class _Function(msgspec.Struct):
-    parameters: _Schema | None | msgspec.UnsetType = _ABSENT
+    parameters: _Schema | msgspec.UnsetType | None = _ABSENT
 
     def fine(self) -> bool:
         """Whether there is a whole schema, or none."""
@@ -54,7 +54,7 @@ def mend(request: Request) -> None:
             request.fields.pop(key, None)
         return
     try:
-        fine = all([tool.fine() for tool in _tools.decode(sent)])
+        fine = all(tool.fine() for tool in _tools.decode(sent))
     except (ValueError, RecursionError):
         return
     if not fine:

@@ -84,7 +84,9 @@ def one_of(*words: str) -> Kind:
 
 def field(path: str, kind: Kind) -> Rule:
     """The value is always there and of that kind; `*` in the path is every item of a list."""
-    breaks = [drop(path), *(put(path, wrong) for wrong in kind.wrong)]
+    breaks = [put(path, wrong) for wrong in kind.wrong]
+    if not path.endswith("*"):  # a shorter list is no fault
+        breaks.insert(0, drop(path))
     return Rule(f"{path} must be {kind.says}", lambda reply: _all(reply, path, kind), tuple(breaks))
 
 
@@ -200,7 +202,7 @@ def _holds(each: Rule, reply: Any) -> bool:
     """Where a client's own code would trip over the reply, the rule does not hold."""
     try:
         return bool(each.holds(reply))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, StopIteration):
         return False
 
 

@@ -138,7 +138,12 @@ class Panel:
         )
 
     async def _ask(
-        self, interface: str, member: str, signature: str, *body: Any, path: str = "/StatusNotifierItem"
+        self,
+        interface: str,
+        member: str,
+        signature: str,
+        *body: Any,
+        path: str = "/StatusNotifierItem",
     ) -> list[Any]:
         return await self._call(interface, member, signature, *body, path=path, to=self.item)
 
@@ -167,6 +172,8 @@ def find(menu: Item | None, label: str) -> Item | None:
 def _item(node: list[Any]) -> Item:
     number, properties, below = node
     plain = {name: value.value for name, value in properties.items()}
-    return {"number": number, "label": "", "enabled": True} | plain | {
-        "below": [_item(child.value) for child in below]
-    }
+    return (
+        {"number": number, "label": "", "enabled": True}
+        | plain
+        | {"below": [_item(child.value) for child in below]}
+    )

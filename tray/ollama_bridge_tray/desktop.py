@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -37,13 +38,14 @@ def open_file(path: Path, system: str = sys.platform, which: Which = shutil.whic
         raise BridgeError(f"There is no file {path} yet")
     if program is None:
         raise BridgeError(f"No program opens files here ({opener[0]} is missing); it is at {path}")
-    subprocess.Popen(  # noqa: S603 - a program of the system, found on its own path
+    child = subprocess.Popen(  # noqa: S603 - a program of the system, found on its own path
         [program, *opener[1:], str(path)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    threading.Thread(target=child.wait, daemon=True).start()  # no zombie while we live on
 
 
 def copier(

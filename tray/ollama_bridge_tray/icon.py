@@ -61,7 +61,7 @@ def drawn(look: Look, size: int) -> Image.Image:
 
 def _running(pen: _Pen) -> None:
     """A full tile with a bridge."""
-    pen.draw.rounded_rectangle(pen.box(0, 0, 100, 100), pen.wide(22), fill="#12824c")
+    pen.draw.rounded_rectangle(pen.box(0, 0, 100, 100), pen.wide(22), fill="#138850")
     _bridge(pen, _WHITE)
 
 
@@ -95,7 +95,7 @@ def _starting(pen: _Pen) -> None:
 def _error(pen: _Pen) -> None:
     """A warning triangle."""
     corners = [pen.at(50, 0), pen.at(100, 97), pen.at(0, 97)]
-    pen.draw.polygon([tuple(point) for point in corners], fill="#d6302b")
+    pen.draw.polygon([tuple(point) for point in corners], fill="#dc3731")
     pen.draw.rectangle(pen.box(44, 34, 56, 66), fill=_WHITE)
     pen.draw.rectangle(pen.box(44, 74, 56, 86), fill=_WHITE)
 

@@ -88,7 +88,12 @@ def called(index: int, city: str) -> dict[str, Any]:
     return {"id": f"call_{index}", "function": function}
 
 
-CHAT = [line({"thinking": "Hm."}), line({"content": "Good"}), line({"content": " day."}), line({}, **END)]
+CHAT = [
+    line({"thinking": "Hm."}),
+    line({"content": "Good"}),
+    line({"content": " day."}),
+    line({}, **END),
+]
 CALLS = [
     line({"tool_calls": [called(0, "Paris")]}),
     line({"tool_calls": [called(1, "Rome")]}),

@@ -1,0 +1,170 @@
+"""Status in, entries out."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from ollama_bridge_tray import menu
+from ollama_bridge_tray.menu import Button, Entry
+from ollama_bridge_tray.status import Failure, Phase, Provider, Status
+
+UP = Status(
+    Phase.RUNNING,
+    address="http://127.0.0.1:11434",
+    default_provider="lab",
+    providers=(Provider("demo", 1), Provider("lab", 12), Provider("new")),
+    models=("llama3.2", "demo/demo"),
+    requests=3,
+)
+
+
+def shown(seen: Status, *, at_login: bool = False) -> dict[str, Entry]:
+    return {entry.text: entry for entry in menu.entries(seen, at_login=at_login)}
+
+
+def lines(seen: Status) -> list[str]:
+    """What stands above the first separator."""
+    found = menu.entries(seen, at_login=False)
+    return [entry.text for entry in found[: found.index(menu.SEPARATOR)]]
+
+
+@pytest.mark.parametrize(
+    ("seen", "headlines"),
+    [
+        (Status(), ["Ollama Bridge: stopped"]),
+        (Status(problem="Port taken"), ["Ollama Bridge: stopped", "Port taken"]),
+        (Status(Phase.STARTING), ["Ollama Bridge: starting …"]),
+        (Status(Phase.STOPPING), ["Ollama Bridge: stopping …"]),
+        (Status(Phase.SILENT, "It hangs"), ["Ollama Bridge: does not answer", "It hangs"]),
+        (UP, ["Ollama Bridge: http://127.0.0.1:11434", "Idle, 3 requests so far"]),
+    ],
+)
+def test_headlines(seen: Status, headlines: list[str]) -> None:
+    assert lines(seen) == headlines
+    assert all(shown(seen)[line].button is None for line in headlines)
+
+
+@pytest.mark.parametrize(
+    ("running", "second"),
+    [
+        ((), "Idle, 3 requests so far"),
+        (("llama3.2",), "Answering: llama3.2"),
+        (("a", "b"), "Answering: a, b (2 requests)"),
+        (("a", "a", "b"), "Answering: a, b (3 requests)"),
+    ],
+)
+def test_what_is_answered(running: tuple[str, ...], second: str) -> None:
+    assert lines(replace(UP, running=running))[1] == second
+
+
+def test_one_request() -> None:
+    assert lines(replace(UP, requests=1))[1] == "Idle, 1 request so far"
+
+
+def test_an_error_in_the_settings_stands_at_the_top() -> None:
+    seen = replace(UP, settings_error="c.toml: not TOML", running=("a",))
+    assert lines(seen)[1] == "The settings have an error; the old ones are in use"
+    assert shown(seen)["Recent errors"].entries[0].value == "c.toml: not TOML"
+
+
+@pytest.mark.parametrize(
+    ("phase", "toggle", "restart"),
+    [
+        (Phase.STOPPED, Entry("Start", Button.START, default=True), None),
+        (Phase.STARTING, Entry("Start"), None),
+        (Phase.RUNNING, Entry("Stop", Button.STOP), Button.RESTART),
+        (Phase.STOPPING, Entry("Stop"), None),
+        (Phase.SILENT, Entry("Stop", Button.STOP), Button.RESTART),
+    ],
+)
+def test_start_and_stop(phase: Phase, toggle: Entry, restart: Button | None) -> None:
+    found = shown(replace(UP, phase=phase))
+    assert found[toggle.text] == toggle
+    assert found["Restart"].button is restart
+    assert ("Start" in found) != ("Stop" in found)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_rest_is_always_there(phase: Phase) -> None:
+    found = shown(replace(UP, phase=phase))
+    always = {
+        "View logs": Button.OPEN_LOGS,
+        "Edit settings": Button.OPEN_SETTINGS,
+        "Start at login": Button.START_AT_LOGIN,
+        "Quit tray": Button.QUIT,
+        "Quit and stop bridge": Button.QUIT_AND_STOP,
+    }
+    assert {text: found[text].button for text in always} == always
+    defaults = [text for text, entry in found.items() if entry.default]
+    assert len(defaults) == (phase in (Phase.STOPPED, Phase.RUNNING))
+
+
+def test_the_address_is_copied_while_there_is_one() -> None:
+    assert shown(UP)["Copy server URL"] == Entry(
+        "Copy server URL", Button.COPY, "http://127.0.0.1:11434", default=True
+    )
+    assert shown(Status())["Copy server URL"] == Entry("Copy server URL")
+
+
+def test_start_at_login_is_checked() -> None:
+    assert shown(UP, at_login=True)["Start at login"].checked is True
+    assert shown(UP)["Start at login"].checked is False
+
+
+def test_models() -> None:
+    assert shown(UP)["Models"].entries == (
+        Entry("Default provider:"),
+        Entry("demo: 1 model", Button.DEFAULT_PROVIDER, "demo", checked=False, radio=True),
+        Entry("lab: 12 models", Button.DEFAULT_PROVIDER, "lab", checked=True, radio=True),
+        Entry("new: no list yet", Button.DEFAULT_PROVIDER, "new", checked=False, radio=True),
+        menu.SEPARATOR,
+        Entry("Click to copy a name:"),
+        Entry("llama3.2", Button.COPY, "llama3.2"),
+        Entry("demo/demo", Button.COPY, "demo/demo"),
+    )
+    assert shown(Status())["Models"].entries == ()
+
+
+def test_a_provider_that_fails_says_so() -> None:
+    seen = replace(UP, providers=(Provider("lab", 12, "key refused"),))
+    assert shown(seen)["Models"].entries[1].text == "lab: key refused"
+    assert [entry.value for entry in shown(seen)["Recent errors"].entries] == ["key refused"]
+
+
+def test_hundreds_of_models_are_cut() -> None:
+    names = tuple(f"model-{number}" for number in range(100))
+    found = shown(replace(UP, models=names))["Models"].entries
+    assert [entry.value for entry in found if entry.button is Button.COPY] == list(
+        names[: menu.MOST_MODELS]
+    )
+    assert found[-1] == Entry("… 70 more: ollama-bridge models list")
+
+
+def test_no_models_yet() -> None:
+    assert shown(replace(UP, models=()))["Models"].entries[-1] == Entry("No models yet")
+
+
+def test_recent_errors_newest_first() -> None:
+    failures = (
+        Failure(1, "2026-01-02T03:04:05.123456789Z", "a", "first"),
+        Failure(2, "no time", "", "second"),
+    )
+    seen = replace(UP, providers=(Provider("lab", None, "down"),), failures=failures)
+    moment = datetime.fromisoformat("2026-01-02T03:04:05+00:00").astimezone()
+    assert shown(seen)["Recent errors"].entries == (
+        Entry("down", Button.COPY, "down"),
+        menu.SEPARATOR,
+        Entry("second", Button.COPY, "second"),
+        Entry(f"{moment:%H:%M} a: first", Button.COPY, "a: first"),
+    )
+    assert shown(UP)["No errors"].entries == ()
+
+
+def test_long_texts_are_cut_and_copied_whole() -> None:
+    text = "no\nway " * 50
+    (entry,) = shown(Status(problem=text))["Recent errors"].entries
+    assert len(entry.text) == menu.LONGEST
+    assert entry.text.endswith("…")
+    assert "\n" not in entry.text
+    assert entry.value == text
