@@ -36,6 +36,8 @@ def session_bus(tmp_path: Path) -> Iterator[str]:
             *[program, "--session", "--nofork", "--nopidfile", "--print-address=1"],
             f"--address=unix:dir={folder}",
         ],
+        # what the bus starts by itself keeps its files with this user too
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

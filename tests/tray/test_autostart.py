@@ -1,13 +1,13 @@
 """One entry for each login, in each system's own form."""
 
 import plistlib
-import shutil
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tray.conftest import needed
 
 from ollama_bridge_tray import autostart
 from ollama_bridge_tray.autostart import DesktopFile, LaunchAgent, RunKey
@@ -76,15 +76,16 @@ def test_odd_paths_are_quoted_as_the_rules_say() -> None:
     assert exec_line == r'Exec="/home/a b/100%%/\\$x\\`\\"\\\\tray" --state /tmp/c'
 
 
-@pytest.mark.skipif(
-    shutil.which("desktop-file-validate") is None, reason="needs desktop-file-utils"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's own")
 @pytest.mark.parametrize("command", [PLAIN, ODD])
 def test_a_desktop_file_is_valid(tmp_path: Path, command: list[str]) -> None:
     entry = DesktopFile(command, tmp_path)
     entry.install()
     done = subprocess.run(
-        ["desktop-file-validate", str(entry.path)], capture_output=True, text=True, check=True
+        [needed("desktop-file-validate", "desktop-file-utils"), str(entry.path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout + done.stderr == ""
 

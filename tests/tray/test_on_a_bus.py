@@ -283,6 +283,19 @@ async def test_the_command_returns_and_the_icon_stays(panel: Panel, user: Home) 
     await panel.click("Quit tray")
 
 
+async def test_the_command_can_also_set_the_login(panel: Panel, user: Home) -> None:
+    done = await asyncio.to_thread(user.run, "tray", "--install-autostart")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "The icon will be there after each login.",
+        "The icon is in the panel.",
+    ]
+    await panel.take()
+    menu = await panel.until_shown("Start at login")
+    assert find(menu, "Start at login")["toggle-state"] == 1
+    await panel.click("Quit tray")
+
+
 async def test_the_bridge_can_start_with_the_icon(panel: Panel, tray) -> None:
     await tray.start("--start")
     await panel.take()

@@ -57,7 +57,6 @@ def test_what_a_daemon_tells() -> None:
         providers=(Provider("demo"),),
         models=("demo",),
         running=("demo",),
-        requests=7,
         failures=(Failure(1, "2026-01-02T03:04:05Z", "x", "no"),),
     )
 

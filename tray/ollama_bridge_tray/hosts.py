@@ -5,7 +5,6 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ollama_bridge.errors import BridgeError
@@ -13,6 +12,7 @@ from ollama_bridge.errors import BridgeError
 _OLD_PANELS_SECONDS = 5.0
 """How long a modern panel may take before an old one on the same desktop is good enough."""
 
+_GROUND = "#2b2b2b"
 _PAUSE = 0.2
 DUMMY = "dummy"
 _NAMES = {"darwin": "darwin", "win32": "win32"}
@@ -68,12 +68,12 @@ def _old_panel() -> Any:
     """An icon of pystray's own for a panel that embeds windows; None when there is none."""
     if not _has_old_tray():
         return None
-    for make in (lambda: _pystray("appindicator"), lambda: _pystray("gtk"), _clickable):
+    for name in ("appindicator", "gtk"):
         try:
-            return make()
+            return _pystray(name)
         except (ImportError, ValueError):  # libraries that only the system's Python has
             continue
-    return None
+    return _clickable()
 
 
 def _has_old_tray() -> bool:
@@ -92,16 +92,35 @@ def _has_old_tray() -> bool:
         screen.close()
 
 
-def _clickable() -> Callable[..., Any]:
-    """The plain X icon of pystray; its window does not ask for clicks by itself."""
+def _clickable() -> Any:
+    """The plain X icon of pystray, with a background of its own, and clicks it does not ask for."""
+    from PIL import Image
     from Xlib import X
 
-    kind = _pystray("xorg")
+    plain: Any = _pystray("xorg")
 
-    def made(*args: Any, **kwargs: Any) -> Any:
-        icon = kind(*args, **kwargs)
-        events = X.ExposureMask | X.StructureNotifyMask | X.ButtonPressMask
-        icon._window.change_attributes(event_mask=events)  # noqa: SLF001 - there is no other way
-        return icon
+    class Clickable(plain):  # type: ignore[misc]  # pystray has no types
+        def __init__(self, name: str, image: Image.Image, *args: Any, **kwargs: Any) -> None:
+            super().__init__(name, _on_panel(image), *args, **kwargs)
+            events = X.ExposureMask | X.StructureNotifyMask | X.ButtonPressMask
+            self._window.change_attributes(event_mask=events)
 
-    return made
+        @property
+        def icon(self) -> Any:
+            """The image as it is drawn."""
+            return plain.icon.fget(self)
+
+        @icon.setter
+        def icon(self, image: Image.Image) -> None:
+            plain.icon.fset(self, _on_panel(image))
+
+    return Clickable
+
+
+def _on_panel(image: Any) -> Any:
+    """The image on a ground: old panels know nothing of transparency."""
+    from PIL import Image
+
+    ground = Image.new("RGBA", image.size, _GROUND)
+    ground.alpha_composite(image)
+    return ground.convert("RGB")

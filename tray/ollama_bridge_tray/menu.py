@@ -68,15 +68,15 @@ def entries(status: Status, *, at_login: bool) -> list[Entry]:
 
 
 def title(status: Status) -> str:
-    """The first line, for the icon's tooltip."""
+    """The first line, for the icon's tooltip; old panels know Latin letters only."""
     return f"Ollama Bridge: {_PHASES[status.phase].format(address=status.address)}"
 
 
 _PHASES = {
     Phase.STOPPED: "stopped",
-    Phase.STARTING: "starting …",
+    Phase.STARTING: "starting",
     Phase.RUNNING: "{address}",
-    Phase.STOPPING: "stopping …",
+    Phase.STOPPING: "stopping",
     Phase.SILENT: "does not answer",
 }
 
@@ -93,7 +93,7 @@ def _answering(status: Status) -> str:
     if status.settings_error:
         return "The settings have an error; the old ones are in use"
     if not status.running:
-        return f"Idle, {_count(status.requests, 'request')} so far"
+        return "Idle"
     names = ", ".join(dict.fromkeys(status.running))
     more = f" ({len(status.running)} requests)" if len(status.running) > 1 else ""
     return f"Answering: {names}{more}"

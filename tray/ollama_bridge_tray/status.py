@@ -65,7 +65,6 @@ class Status:
     models: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
     """Models that are answering, one for each request."""
-    requests: int = 0
     failures: tuple[Failure, ...] = ()
     """Oldest first."""
 
@@ -112,7 +111,6 @@ def running(address: str, told: Mapping[str, Any], models: Sequence[str]) -> Sta
         ),
         models=tuple(models),
         running=tuple(told.get("answering", ())),
-        requests=told.get("requests", 0),
         failures=tuple(
             Failure(row["number"], row["time"], row["model"], row["error"])
             for row in told.get("failures", ())

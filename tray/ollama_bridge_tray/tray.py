@@ -60,7 +60,8 @@ class Tray:
             self._ready()
             if start:
                 self._in_thread(Button.START)
-            self._follow()
+            # not in pystray's own thread, which a panel that vanished could keep for ever
+            threading.Thread(target=self._follow, name="follow", daemon=True).start()
 
         try:
             self._icon.run(begin)
@@ -75,11 +76,13 @@ class Tray:
         self._wake.set()
 
     def _follow(self) -> None:
-        while not self._over.is_set():
-            self._show(self._look())
-            self._wake.wait(_PAUSE)
-            self._wake.clear()
-        self._icon.stop()
+        try:
+            while not self._over.is_set():
+                self._show(self._look())
+                self._wake.wait(_PAUSE)
+                self._wake.clear()
+        finally:
+            self._icon.stop()  # also after a mistake of ours: an icon that stands still would lie
 
     def _look(self) -> Status:
         found = self._follower.look()
@@ -134,7 +137,9 @@ class Tray:
     def _in_thread(self, button: Button | None, value: str = "") -> None:
         if button is not None:
             name = f"press {button.name.lower()}"
-            threading.Thread(target=self._press, args=(button, value), name=name).start()
+            work = threading.Thread(target=self._press, args=(button, value), name=name)
+            work.daemon = True  # quitting waits for no start that takes its time
+            work.start()
 
     def _press(self, button: Button, value: str) -> None:
         if button is Button.QUIT:

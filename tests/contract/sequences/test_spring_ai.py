@@ -66,7 +66,7 @@ LINES = Checker(
     ),
     rule(
         "a stream with calls ends with stop: only that closes the window it gathers them in",
-        closed,
+        lambda lines: closed(windows(lines)[-1]),
         put("-1/done_reason", "tool_calls"),
         put("-1/done", False),
     ),
@@ -115,11 +115,10 @@ def windows(lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [window for window in found if window]
 
 
-def closed(lines: list[dict[str, Any]]) -> bool:
-    """Whether the last window ended by itself and not because the stream did."""
-    last = windows(lines)[-1]
-    calls = any(line["message"].get("tool_calls") for line in last)
-    return not calls or (last[-1]["done"] and last[-1]["done_reason"] == "stop")
+def closed(window: list[dict[str, Any]]) -> bool:
+    """Whether a window ended by itself and not because the stream did."""
+    calls = any(line["message"].get("tool_calls") for line in window)
+    return not calls or (window[-1]["done"] and window[-1]["done_reason"] == "stop")
 
 
 @every_rule_of(TAGS, SHOW, LINES, PULLED, EMBED)
