@@ -20,7 +20,10 @@ CASES = reader.cases("ollama")
 LAB = Provider(name="lab", url="http://127.0.0.1:9/v1", key="none")
 GENERATING = {"api/chat": lines.CHAT, "api/generate": lines.GENERATE}
 INFORMING = {"api/tags": models.tags, "api/ps": models.ps, "api/show": models.show}
-OTHER = {"api/pull": "not routed yet", "api/create": "not routed yet"}
+OTHER = {
+    "api/pull": "tells of layers we do not have, see tests/server/test_manage.py",
+    "api/create": "tells of layers we do not have, see tests/server/test_manage.py",
+}
 
 ADDED = {
     "message.tool_calls[].id": "Ollama had none before mid-2025 (ollama-api 2.3)",

@@ -13,7 +13,7 @@ from ollama_bridge_tray import autostart
 from ollama_bridge_tray.autostart import DesktopFile, LaunchAgent, RunKey
 
 PLAIN = ["/opt/venv/bin/ollama-bridge-tray", "--start", "--wait", "60"]
-ODD = ['/home/a b/100%/$x`"\\tray', "--state", "/tmp/c"]
+ODD = ['/home/a b/100%/$x`"\\tray', "--state", "/srv/c"]
 
 
 def test_the_script_beside_the_interpreter(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_odd_paths_are_quoted_as_the_rules_say() -> None:
         line for line in DesktopFile(ODD, Path()).text().splitlines() if line.startswith("Exec=")
     )
     # first as a quoted argument (\\" \\` \\$ \\\\), then each backslash doubled as in any value
-    assert exec_line == r'Exec="/home/a b/100%%/\\$x\\`\\"\\\\tray" --state /tmp/c'
+    assert exec_line == r'Exec="/home/a b/100%%/\\$x\\`\\"\\\\tray" --state /srv/c'
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's own")
