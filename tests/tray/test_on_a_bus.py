@@ -135,7 +135,7 @@ async def test_failed_requests_are_told_once_each(panel: Panel, tray, user: Home
     user.run("start")
     await tray.start()
     await panel.take()
-    await panel.until_shown("No errors")
+    await panel.until_shown("Ollama Bridge: http", "No errors")  # the daemon has been seen
     for _ in range(2):
         await asyncio.to_thread(_ask_for, user, "nobody")
     await panel.until(
