@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test check format test-upstream test-clients client-table bench clean
+.PHONY: help start stop test test-screen check format test-upstream test-clients client-table bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,7 +17,7 @@ stop: ## Stop the daemon
 	@$(BIN)/ollama-bridge stop
 
 test: .venv/.developing ## Run the tests
-	$(BIN)/python -m pytest -n auto -m "not upstream and not clients"
+	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen"
 
 check: .venv/.developing ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -28,6 +28,9 @@ check: .venv/.developing ## Format, lint, types, imports
 format: .venv/.developing ## Put the code into its standard form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel dbus)
+	$(BIN)/python -m pytest -m screen -p no:xdist
 
 test-upstream: .venv/.developing .venv-upstream/.installed ## Run the tests against a real inference server
 	UPSTREAM_PYTHON=$(CURDIR)/.venv-upstream/bin/python $(BIN)/python -m pytest -m upstream -p no:xdist

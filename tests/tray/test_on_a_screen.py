@@ -15,7 +15,10 @@ from daemons import Home
 from PIL import Image, ImageGrab
 from tray.conftest import needed
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="X is Linux's")
+pytestmark = [
+    pytest.mark.screen,
+    pytest.mark.skipif(sys.platform != "linux", reason="X is Linux's"),
+]
 
 PATIENCE = 30.0
 STOPPED, RUNNING = (0x76, 0x76, 0x76), (0x13, 0x88, 0x50)

@@ -5,13 +5,21 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ollama_bridge import config, files
 from ollama_bridge.errors import BridgeError
 
+if TYPE_CHECKING:
+    from . import tray
+
 _WAIT = 3.0
 _LOCK = "tray.lock"
+
+_PATIENCE = 5.0
+"""Seconds an icon may take to go."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,9 +55,20 @@ def _run(given: argparse.Namespace) -> int:
     with lock:
         one = tray.Tray(state, hosts.icon_class(given.wait), ready=_ready)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: one.end())
+            signal.signal(number, lambda *_: _leave(one))
         one.run(start=given.start)
     return 0
+
+
+def _leave(one: "tray.Tray") -> None:
+    """End the icon from a thread: the main one may hold the panel library's lock just now.
+
+    A session that ends does not wait for a library that never lets go.
+    """
+    last = threading.Timer(_PATIENCE, os._exit, (0,))
+    last.daemon = True
+    last.start()
+    threading.Thread(target=one.end, daemon=True).start()
 
 
 def _needs_the_extra() -> None:
