@@ -74,7 +74,7 @@ class Upstream:
         """Send a request and wait for its status; `model` is the client's name, for error texts.
 
         The SDK makes the first request of its kind; those that follow differ in the body only and
-        go straight to the transport, which saves two thirds of what a request costs.
+        go straight to the transport, which saves half of what a request costs.
         """
         for quirk in self.provider.quirks:
             QUIRKS[quirk](body)
