@@ -54,6 +54,11 @@ class Client:
         """One model's facts, as Ollama shows them."""
         return self._ask("POST", "/api/show", {"model": model})
 
+    def origin(self, model: str) -> str:
+        """The first model behind a name, as `provider/model`."""
+        found = self._ask("POST", "/api/show", {"model": model, "verbose": True})
+        return str(found["model_info"]["bridge.targets"][0])
+
     def chat(self, request: Json) -> Generator[Json, None, None]:
         """The lines of a streamed answer; closing the iterator cancels the request."""
         connection = self._connection(timeout=None)  # a model may think for minutes

@@ -20,6 +20,9 @@ from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO, PRESETS, URL_VARIABLES
 from ollama_bridge.providers.provider import Alias, Provider
 
+DEFAULT_MODEL = "default"
+"""The alias that the tray points at the model of the user's choice."""
+
 _APP = "ollama-bridge"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound

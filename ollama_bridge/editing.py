@@ -101,6 +101,19 @@ def set_alias(
     return edit(path, change, environ)
 
 
+def set_default_model(
+    path: Path, name: str, origin: str, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """Let the alias `default` mean the model listed as `name`, which is `origin` in full.
+
+    In full it stays the same model when another provider becomes the default one; a name of the
+    user's own is kept, with all it holds.
+    """
+    aliases = config.load(path, environ).aliases
+    alias = same_name(config.DEFAULT_MODEL, aliases) or config.DEFAULT_MODEL
+    return set_alias(path, alias, [same_name(name, aliases) or origin], environ)
+
+
 def remove_alias(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Config:
     """Forget a name; raises SettingsInvalid when it is not in the file."""
     return unset_value(path, ("aliases", name), environ)

@@ -41,6 +41,15 @@ class Start:
         return [*command, *map(str, given), *(["--verbose"] if self.verbose else [])]
 
 
+def like(
+    last: instance.Instance | None, settings: Path | None = None, *, verbose: bool = False
+) -> Start:
+    """How to start a daemon as the last one was started; `settings` win over its own."""
+    if last is None:
+        return Start(settings, verbose=verbose)
+    return Start(settings or Path(last.config), last.host_flag, last.port_flag, verbose)
+
+
 def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -> Client:
     """Start a daemon and return when it answers; raises the error it ended with."""
     state = files.folder(config.state_folder(environ))
@@ -91,6 +100,21 @@ def stop(state: Path, timeout: float = STOP_SECONDS, patience: float = _ASK_SECO
             )
         instance.remove(state)
     return True
+
+
+def restart(
+    state: Path,
+    timeout: float,
+    last: instance.Instance | None = None,
+    settings: Path | None = None,
+    *,
+    verbose: bool = False,
+) -> Client:
+    """Stop the daemon and start it again as it was; `last` is for one that left no note."""
+    how = like(instance.read(state) or last, settings, verbose=verbose)
+    config.load(how.config_path)  # settings with an error end no daemon that runs
+    stop(state)
+    return start(how, timeout)
 
 
 def is_gone(state: Path, timeout: float) -> bool:

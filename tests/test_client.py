@@ -118,6 +118,12 @@ def test_calls_and_their_requests(daemon: StandIn, talk: client.Client) -> None:
         assert headers["Host"] == "localhost", "what our own routes demand"
 
 
+def test_where_a_model_comes_from(daemon: StandIn, talk: client.Client) -> None:
+    answer(daemon, "/api/show", {"model_info": {"bridge.targets": ["lab/m", "groq/m"]}})
+    assert talk.origin("m") == "lab/m"
+    assert json.loads(daemon.asked[-1][3]) == {"model": "m", "verbose": True}
+
+
 def test_proxies_are_not_for_local_daemons(
     daemon: StandIn, talk: client.Client, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

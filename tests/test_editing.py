@@ -36,6 +36,22 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("name", "target"), [("llama", "groq/llama"), ("small", "small"), ("SMALL:latest", "small")]
+)
+def test_the_default_model_is_an_alias(file: Path, name: str, target: str) -> None:
+    found = editing.set_default_model(file, name, "groq/llama", {})
+    assert found.aliases["default"].targets == (target,)
+
+
+def test_the_default_model_keeps_what_its_alias_holds(file: Path) -> None:
+    with file.open("a") as text:
+        text.write('[aliases.Default]\ntarget = ["lab/a", "lab/b"]\nsystem = "Short."\n')
+    aliases = editing.set_default_model(file, "llama", "groq/llama", {}).aliases
+    assert list(aliases) == ["small", "Default"]
+    assert (aliases["Default"].targets, aliases["Default"].system) == (("groq/llama",), "Short.")
+
+
 def test_comments_and_order_stay(file: Path) -> None:
     editing.set_alias(file, "llama3.2", ["groq/llama-3.3-70b"], {})
     editing.set_value(file, ("server", "port"), 1234, {})

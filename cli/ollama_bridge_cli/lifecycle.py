@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -63,15 +62,8 @@ def stop(
 def restart(context: typer.Context, timeout: Timeout = 30.0, as_json: AsJson = False) -> None:
     """Stop the daemon and start it again the way it was started."""
     user = session.of(context)
-    try:
-        note = user.client().daemon
-    except NotRunning:
-        how = process.Start(user.config_flag, verbose=user.verbose)
-    else:
-        settings = user.config_flag or Path(note.config)
-        how = process.Start(settings, note.host_flag, note.port_flag, user.verbose)
-    process.stop(user.state)
-    _tell_started(user, process.start(how, timeout), fresh=True, as_json=as_json)
+    running = process.restart(user.state, timeout, settings=user.config_flag, verbose=user.verbose)
+    _tell_started(user, running, fresh=True, as_json=as_json)
 
 
 def reload(context: typer.Context) -> None:

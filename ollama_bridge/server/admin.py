@@ -9,7 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from ollama_bridge import __version__
-from ollama_bridge.errors import BridgeError
+from ollama_bridge.config import DEFAULT_MODEL
+from ollama_bridge.errors import BridgeError, ModelNotFound
+from ollama_bridge.providers.names import same_name, untagged
 from ollama_bridge.providers.provider import Provider
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Status(BaseModel):
     config: str
     settings_error: str | None
     default_provider: str
+    default_model: str
+    """What the alias `default` stands for, by its listed name; empty without such an alias."""
     providers: list[ProviderStatus]
     models: int
     active: int
@@ -123,6 +127,7 @@ def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
         config=str(config.path),
         settings_error=app.settings_error,
         default_provider=config.default_provider,
+        default_model=_default_model(app),
         providers=[_provider(app, row, sources) for row in config.providers.values()],
         models=len(bridge.catalog.entries),
         active=bridge.active,
@@ -133,6 +138,18 @@ def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
     )
     fields = status.model_dump()
     return {"schema": fields.pop("schema_")} | fields
+
+
+def _default_model(app: "App") -> str:
+    aliases = app.bridge.config.aliases
+    name = same_name(DEFAULT_MODEL, aliases)
+    if name is None:
+        return ""
+    target = aliases[name].targets[0]
+    try:
+        return untagged(app.bridge.catalog.resolve(target).name)
+    except ModelNotFound:
+        return target
 
 
 def _provider(app: "App", provider: Provider, sources: dict[str, str]) -> ProviderStatus:

@@ -48,6 +48,21 @@ def test_start_says_where_what_and_what_next(home: Home) -> None:
     assert "models list" in done.stderr
 
 
+def test_a_restart_with_broken_settings_ends_nothing(home: Home) -> None:
+    before = home.json("start", "--port", "0")["instance"]
+    home.write("no toml")
+    done = home.run("restart")
+    assert (done.returncode, "not TOML" in done.stderr) == (5, True)
+    assert home.json("status")["instance"] == before
+
+
+def test_a_restart_of_one_that_was_killed_keeps_the_flags(home: Home) -> None:
+    home.json("start", "--host", "localhost", "--port", "0")
+    os.kill(home.note()["pid"], signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    home.json("restart")
+    assert home.note()["host"] == "localhost"
+
+
 def test_a_restart_keeps_the_flags(home: Home) -> None:
     other = home.folder / "other.toml"
     other.write_text('[aliases]\nmine = "demo/demo"\n')

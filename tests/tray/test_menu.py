@@ -107,37 +107,55 @@ def test_start_at_login_is_checked() -> None:
     assert shown(UP)["Start at login"].checked is False
 
 
+def model(name: str, *, checked: bool = False) -> Entry:
+    return Entry(name, Button.DEFAULT_MODEL, name, checked=checked, radio=True)
+
+
 def test_models() -> None:
-    assert shown(UP)["Models"].entries == (
-        Entry("Default provider:"),
+    seen = replace(UP, models=("default", "llama3.2", "demo/demo"), default_model="Demo/demo")
+    assert shown(seen)["Models"].entries == (
+        Entry('Clients that ask for "default" get:'),
+        model("llama3.2"),
+        model("demo/demo", checked=True),
+    )
+    assert [entry.checked for entry in shown(UP)["Models"].entries] == [None, False, False]
+    assert shown(Status())["Models"].entries == ()
+
+
+def test_hundreds_of_models_stand_below_their_providers() -> None:
+    names = [f"model-{number}" for number in range(menu.MOST_OF_ONE + 7)]
+    names += ["other/small", *[f"demo/{number}" for number in range(20)]]
+    seen = replace(UP, models=tuple(names), default_model="demo/3")
+    found = shown(seen)["Models"].entries
+    assert [entry.text for entry in found] == [
+        'Clients that ask for "default" get:',
+        *["demo/3", "-"],
+        *[f"lab: {menu.MOST_OF_ONE + 8} models", "demo: 20 models"],
+    ]
+    own = found[3].entries
+    assert own[:-1] == tuple(map(model, names[: menu.MOST_OF_ONE]))
+    assert own[-1] == Entry("… 8 more: ollama-bridge models alias default NAME")
+    assert found[4].entries[3] == model("demo/3", checked=True)
+
+
+def test_no_models_yet() -> None:
+    assert shown(replace(UP, models=()))["Models"].entries == (Entry("No models yet"),)
+
+
+def test_providers() -> None:
+    assert shown(UP)["Providers"].entries == (
+        Entry("The default provider, whose models have bare names:"),
         Entry("demo: 1 model", Button.DEFAULT_PROVIDER, "demo", checked=False, radio=True),
         Entry("lab: 12 models", Button.DEFAULT_PROVIDER, "lab", checked=True, radio=True),
         Entry("new: no list yet", Button.DEFAULT_PROVIDER, "new", checked=False, radio=True),
-        menu.SEPARATOR,
-        Entry("Click to copy a name:"),
-        Entry("llama3.2", Button.COPY, "llama3.2"),
-        Entry("demo/demo", Button.COPY, "demo/demo"),
     )
-    assert shown(Status())["Models"].entries == ()
+    assert shown(Status())["Providers"].entries == ()
 
 
 def test_a_provider_that_fails_says_so() -> None:
     seen = replace(UP, providers=(Provider("lab", 12, "key refused"),))
-    assert shown(seen)["Models"].entries[1].text == "lab: key refused"
+    assert shown(seen)["Providers"].entries[1].text == "lab: key refused"
     assert [entry.value for entry in shown(seen)["Recent errors"].entries] == ["key refused"]
-
-
-def test_hundreds_of_models_are_cut() -> None:
-    names = tuple(f"model-{number}" for number in range(100))
-    found = shown(replace(UP, models=names))["Models"].entries
-    assert [entry.value for entry in found if entry.button is Button.COPY] == list(
-        names[: menu.MOST_MODELS]
-    )
-    assert found[-1] == Entry("… 70 more: ollama-bridge models list")
-
-
-def test_no_models_yet() -> None:
-    assert shown(replace(UP, models=()))["Models"].entries[-1] == Entry("No models yet")
 
 
 def test_recent_errors_newest_first() -> None:

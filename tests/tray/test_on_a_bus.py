@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 from daemons import Home
-from tray.panels import Panel, find
+from tray.panels import Item, Panel, find
 
 from ollama_bridge_tray import icon
 from ollama_bridge_tray.status import Look
@@ -35,7 +35,7 @@ async def test_a_stopped_bridge(panel: Panel, tray) -> None:
         "Ollama Bridge: stopped",
         "separator",
         *["Start", "Restart", "separator"],
-        *["Models", "No errors", "separator"],
+        *["Models", "Providers", "No errors", "separator"],
         *["Copy server URL", "View logs", "Edit settings", "Start at login", "separator"],
         *["Quit tray", "Quit and stop bridge"],
     ]
@@ -63,10 +63,10 @@ async def test_start_stop_and_quit(panel: Panel, tray, user: Home) -> None:
     address = find(menu, "Ollama Bridge: ")["label"].removeprefix("Ollama Bridge: ")
     status = json.loads((await asyncio.to_thread(user.run, "status", "--json")).stdout)
     assert status["address"] == address
-    menu = await panel.until(lambda menu: find(find(menu, "Models"), "demo: 2") is not None)
+    menu = await panel.until(lambda menu: find(find(menu, "Providers"), "demo: 2") is not None)
     models = find(menu, "Models")
     assert find(models, "poet")["label"] == "poet__one", "one underscore marks a shortcut"
-    provider = find(models, "demo: 2 models")
+    provider = find(find(menu, "Providers"), "demo: 2 models")
     assert (provider["toggle-type"], provider["toggle-state"]) == ("radio", 1)
     assert await shows(panel, Look.RUNNING)
 
@@ -203,12 +203,36 @@ async def test_the_default_provider_is_switched(panel: Panel, tray, user: Home) 
     user.run("start")
     await tray.start()
     await panel.take()
-    await panel.until(lambda menu: find(find(menu, "Models"), "other") is not None)
-    await panel.click("Models", "other")
-    await panel.until(lambda menu: find(find(menu, "Models"), "other")["toggle-state"] == 1)
+    await panel.until(lambda menu: find(find(menu, "Providers"), "other") is not None)
+    await panel.click("Providers", "other")
+    await panel.until(lambda menu: find(find(menu, "Providers"), "other")["toggle-state"] == 1)
     assert "other is the default provider now" in await panel.noted()
     assert 'default_provider = "other"' in user.config.read_text()
     assert "# mine" in user.config.read_text()
+
+
+async def test_the_default_model_is_switched(panel: Panel, tray, user: Home) -> None:
+    user.write('[providers.demo]\n[providers.other]\npreset = "demo"\n')
+    user.run("start")
+    await tray.start()
+    await panel.take()
+    await _choose(panel, user, "other/demo", "other/demo")
+    await _choose(panel, user, "demo-embed", "demo/demo-embed")
+
+
+async def _choose(panel: Panel, user: Home, name: str, origin: str) -> None:
+    await panel.until(lambda menu: find(find(menu, "Models"), name) is not None)
+    await panel.click("Models", name)
+    assert f'ask for "default" get {name} now' in await panel.noted()
+    menu = await panel.until(lambda menu: _is_on(find(find(menu, "Models"), name)))
+    assert [item["label"] for item in find(menu, "Models")["below"] if _is_on(item)] == [name]
+    assert f'default = "{origin}"' in user.config.read_text()
+    shown = await asyncio.to_thread(user.run, "models", "show", "default")
+    assert origin in shown.stdout
+
+
+def _is_on(item: Item) -> bool:
+    return item.get("toggle-state") == 1
 
 
 async def test_a_start_that_fails_says_why(panel: Panel, tray, user: Home) -> None:

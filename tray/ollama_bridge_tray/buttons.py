@@ -25,7 +25,7 @@ def _start(_value: str, state: Path, last: Instance | None) -> str:
     try:
         client.connect(state)
     except NotRunning:
-        process.start(_as_before(last), _START_SECONDS)
+        process.start(process.like(last), _START_SECONDS)
     return ""
 
 
@@ -35,15 +35,15 @@ def _stop(_value: str, state: Path, _last: Instance | None) -> str:
 
 
 def _restart(_value: str, state: Path, last: Instance | None) -> str:
-    process.stop(state)
-    process.start(_as_before(last), _START_SECONDS)
+    process.restart(state, _START_SECONDS, last)
     return ""
 
 
-def _as_before(last: Instance | None) -> process.Start:
-    if last is None:
-        return process.Start()
-    return process.Start(Path(last.config), last.host_flag, last.port_flag)
+def _default_model(name: str, state: Path, last: Instance | None) -> str:
+    running = client.connect(state)
+    editing.set_default_model(_settings(last), name, running.origin(name))
+    running.reload()
+    return f'Clients that ask for "{config.DEFAULT_MODEL}" get {name} now'
 
 
 def _default_provider(name: str, state: Path, last: Instance | None) -> str:
@@ -87,6 +87,7 @@ _BUTTONS: dict[Button, Callable[[str, Path, Instance | None], str]] = {
     Button.START: _start,
     Button.STOP: _stop,
     Button.RESTART: _restart,
+    Button.DEFAULT_MODEL: _default_model,
     Button.DEFAULT_PROVIDER: _default_provider,
     Button.COPY: _copy,
     Button.OPEN_LOGS: _open_logs,

@@ -19,6 +19,9 @@ _PATIENCE = 1.5
 _MODELS_AGE = 60.0
 """Seconds after which the names of the models are asked for again."""
 
+_NAMING = ("instance", "models", "default_provider", "default_model")
+"""What is told each time, and differs when the models have other names."""
+
 ENDED = "It ended unexpectedly; see its log, and start it again"
 SILENT = "It is stopping, or it hangs; Stop ends it in any case"
 
@@ -59,7 +62,7 @@ class Follower:
 
     def _names(self, client: Client, told: Json) -> list[str]:
         """Names of the models; asked for again only when they may have changed."""
-        made_of = tuple(told.get(key) for key in ("instance", "models", "default_provider"))
+        made_of = tuple(told.get(key) for key in _NAMING)
         now = self._monotonic()
         if made_of != self._models_of or now > self._models_until:
             rows = client.tags().get("models", [])

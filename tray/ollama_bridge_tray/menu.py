@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from ollama_bridge import config
+
 from . import status as seen
 from .status import Phase, Status
 
@@ -11,6 +13,9 @@ LONGEST = 72
 """Most characters of an entry; some panels make the menu as wide as its longest."""
 
 MOST_MODELS = 30
+"""More than these go into menus of their own, one for each provider."""
+
+MOST_OF_ONE = 100
 
 
 class Button(enum.Enum):
@@ -19,6 +24,7 @@ class Button(enum.Enum):
     START = enum.auto()
     STOP = enum.auto()
     RESTART = enum.auto()
+    DEFAULT_MODEL = enum.auto()
     DEFAULT_PROVIDER = enum.auto()
     COPY = enum.auto()
     OPEN_LOGS = enum.auto()
@@ -55,6 +61,7 @@ def entries(status: Status, *, at_login: bool) -> list[Entry]:
         Entry("Restart", Button.RESTART if status.phase in _UP else None),
         SEPARATOR,
         Entry("Models", entries=_models(status)),
+        Entry("Providers", entries=_providers(status)),
         Entry("Recent errors" if _errors(status) else "No errors", entries=_errors(status)),
         SEPARATOR,
         _copy_url(status),
@@ -115,18 +122,53 @@ def _copy_url(status: Status) -> Entry:
 
 
 def _models(status: Status) -> tuple[Entry, ...]:
+    """One of them is what clients get that ask for `default`."""
     if status.phase is not Phase.RUNNING:
         return ()
-    shown = status.models[:MOST_MODELS]
-    hidden = len(status.models) - len(shown)
-    return (
-        Entry("Default provider:"),
-        *[_provider(status, row) for row in status.providers],
-        SEPARATOR,
-        Entry("Click to copy a name:" if shown else "No models yet"),
-        *[Entry(_short(name), Button.COPY, name) for name in shown],
-        *([Entry(f"… {hidden} more: ollama-bridge models list")] if hidden else []),
-    )
+    names = [name for name in status.models if name.casefold() != config.DEFAULT_MODEL]
+    if not names:
+        return (Entry("No models yet"),)
+    headline = Entry(f'Clients that ask for "{config.DEFAULT_MODEL}" get:')
+    if len(names) <= MOST_MODELS:
+        return (headline, *[_model(status, name) for name in names])
+    chosen = [_model(status, status.default_model)] if status.default_model else []
+    return (headline, *chosen, SEPARATOR, *_by_provider(status, names))
+
+
+def _model(status: Status, name: str) -> Entry:
+    is_default = name.casefold() == status.default_model.casefold()
+    return Entry(_short(name), Button.DEFAULT_MODEL, name, checked=is_default, radio=True)
+
+
+def _by_provider(status: Status, names: list[str]) -> list[Entry]:
+    others = {provider.name for provider in status.providers} - {status.default_provider}
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        head, slash, _ = name.partition("/")
+        owner = head if slash and head in others else status.default_provider
+        groups.setdefault(owner, []).append(name)
+    return [
+        Entry(
+            _short(f"{owner}: {_count(len(found), 'model')}"),
+            entries=(
+                *[_model(status, name) for name in found[:MOST_OF_ONE]],
+                *_left_out(len(found) - MOST_OF_ONE),
+            ),
+        )
+        for owner, found in groups.items()
+    ]
+
+
+def _left_out(number: int) -> list[Entry]:
+    command = f"ollama-bridge models alias {config.DEFAULT_MODEL} NAME"
+    return [Entry(f"… {number} more: {command}")] if number > 0 else []
+
+
+def _providers(status: Status) -> tuple[Entry, ...]:
+    if status.phase is not Phase.RUNNING:
+        return ()
+    rows = [_provider(status, row) for row in status.providers]
+    return (Entry("The default provider, whose models have bare names:"), *rows)
 
 
 def _provider(status: Status, row: seen.Provider) -> Entry:

@@ -61,6 +61,8 @@ class Status:
     """Its settings file."""
     settings_error: str = ""
     default_provider: str = ""
+    default_model: str = ""
+    """What the name `default` stands for; empty while the user has chosen none."""
     providers: tuple[Provider, ...] = ()
     models: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
@@ -105,6 +107,7 @@ def running(address: str, told: Mapping[str, Any], models: Sequence[str]) -> Sta
         config=told.get("config", ""),
         settings_error=told.get("settings_error") or "",
         default_provider=told.get("default_provider", ""),
+        default_model=told.get("default_model", ""),
         providers=tuple(
             Provider(row["name"], row.get("models"), row.get("error") or "")
             for row in told.get("providers", ())
