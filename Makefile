@@ -29,7 +29,7 @@ format: .venv/.developing ## Put the code into its standard form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel dbus)
+test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel x11-utils dbus)
 	$(BIN)/python -m pytest -m screen -p no:xdist
 
 test-upstream: .venv/.developing .venv-upstream/.installed ## Run the tests against a real inference server

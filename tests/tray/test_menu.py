@@ -44,6 +44,12 @@ def test_headlines(seen: Status, headlines: list[str]) -> None:
     assert all(shown(seen)[line].button is None for line in headlines)
 
 
+def test_a_tooltip_has_room_for_so_much() -> None:
+    assert menu.tooltip(UP) == "Ollama Bridge: http://127.0.0.1:11434\nIdle"
+    long = replace(UP, running=("m" * 200,), address="http://" + "a" * 60)
+    assert len(menu.tooltip(long)) == menu.LONGEST_TOOLTIP
+
+
 @pytest.mark.parametrize(
     ("running", "second"),
     [

@@ -61,6 +61,8 @@ async def test_start_stop_and_quit(panel: Panel, tray, user: Home) -> None:
     await panel.click("Start")
     menu = await panel.until_shown("Ollama Bridge: http://127.0.0.1:", "Stop")
     address = find(menu, "Ollama Bridge: ")["label"].removeprefix("Ollama Bridge: ")
+    assert await panel.see("Title") == f"Ollama Bridge: {address}"
+    assert tuple(await panel.see("ToolTip"))[2:] == (f"Ollama Bridge: {address}", "Idle")
     status = json.loads((await asyncio.to_thread(user.run, "status", "--json")).stdout)
     assert status["address"] == address
     menu = await panel.until(lambda menu: find(find(menu, "Providers"), "demo: 2") is not None)

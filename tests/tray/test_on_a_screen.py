@@ -1,6 +1,8 @@
 """The tray in a real panel: seen as pixels, clicked with the mouse."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -63,7 +65,15 @@ class Screen:
         )
 
     def picture(self) -> Image.Image:
-        return ImageGrab.grab(xdisplay=self._name).convert("RGB").crop((0, 0, 400, 40))
+        """The panel's left part."""
+        return self._whole().crop((0, 0, 400, 40))
+
+    def desktop(self) -> Image.Image:
+        """What is below the panel; all black while nothing is open."""
+        return self._whole().crop((0, 40, 800, 500))
+
+    def _whole(self) -> Image.Image:
+        return ImageGrab.grab(xdisplay=self._name).convert("RGB")
 
     def find(self, colour: tuple[int, ...]) -> tuple[int, int] | None:
         """The middle of what has that colour, if much of an icon has it."""
@@ -88,11 +98,18 @@ class Screen:
             time.sleep(0.05)
         raise AssertionError("it was never seen")
 
-    def click(self, place: tuple[int, int]) -> None:
+    def point(self, place: tuple[int, int]) -> None:
         from Xlib import X
         from Xlib.ext import xtest
 
         xtest.fake_input(self._display, X.MotionNotify, x=place[0], y=place[1])
+        self._display.sync()
+
+    def click(self, place: tuple[int, int]) -> None:
+        from Xlib import X
+        from Xlib.ext import xtest
+
+        self.point(place)
         for kind in (X.ButtonPress, X.ButtonRelease):
             xtest.fake_input(self._display, kind, 1)
         self._display.sync()
@@ -215,11 +232,62 @@ def test_in_a_panel(screen: Screen, panel: "subprocess.Popen[bytes]", user: Home
             end(again)
 
 
+def names(screen: Screen) -> list[str]:
+    """Of all windows."""
+    told = subprocess.run(
+        [needed("xwininfo", "x11-utils"), "-root", "-tree"],
+        env=screen.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return re.findall(r'"(.*?)": \("ollama-bridge', told.stdout)
+
+
+NO_BUS = "unix:path=/nowhere"
+"""Without a session bus the icon is a window of the old kind."""
+
+
 def test_in_a_panel_of_the_old_kind(
     screen: Screen, panel: "subprocess.Popen[bytes]", user: Home
 ) -> None:
-    """Without a session bus the icon is a window, and a click on it starts the bridge."""
-    with shown(user, screen, "3", DBUS_SESSION_BUS_ADDRESS="unix:path=/nowhere"):
-        screen.click(screen.until(lambda: screen.find(STOPPED)))
+    with shown(user, screen, "3", DBUS_SESSION_BUS_ADDRESS=NO_BUS):
+        place = screen.until(lambda: screen.find(STOPPED))
+        screen.point(place)
+        screen.until(lambda: screen.desktop().getbbox())  # the state and what a click does
+        screen.point((700, 400))
+        screen.until(lambda: not screen.desktop().getbbox())
+        screen.click(place)
         screen.until(lambda: screen.find(RUNNING))
         assert user.json("status")["running"] is True
+        title = "Ollama Bridge: " + user.json("status")["address"]
+        assert title in names(screen), "some panels show the window's name"
+        screen.click(place)  # copies the address, and says so
+        screen.until(lambda: screen.desktop().getbbox())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_panel_of_the_old_kind_starts_again(
+    screen: Screen, panel: "subprocess.Popen[bytes]", user: Home, number: signal.Signals
+) -> None:
+    with shown(user, screen, "3", DBUS_SESSION_BUS_ADDRESS=NO_BUS):
+        screen.until(lambda: screen.find(STOPPED))
+        panel.send_signal(number)
+        panel.wait(20)
+        screen.until(lambda: not screen.find(STOPPED))
+        assert user.run("start").returncode == 0
+        again = screen.panel()
+        try:
+            screen.click(screen.until(lambda: screen.find(RUNNING)))
+            screen.until(lambda: screen.desktop().getbbox())
+        finally:
+            end(again)
+
+
+@pytest.mark.parametrize("bus", [{}, {"DBUS_SESSION_BUS_ADDRESS": NO_BUS}])
+def test_it_goes_when_the_panel_is_gone(
+    screen: Screen, panel: "subprocess.Popen[bytes]", user: Home, bus: dict[str, str]
+) -> None:
+    with shown(user, screen, "20" if not bus else "3", **bus):
+        screen.until(lambda: screen.find(STOPPED))
+        end(panel)

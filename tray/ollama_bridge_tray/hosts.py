@@ -12,7 +12,6 @@ from ollama_bridge.errors import BridgeError
 _OLD_PANELS_SECONDS = 5.0
 """How long a modern panel may take before an old one on the same desktop is good enough."""
 
-_GROUND = "#2b2b2b"
 _PAUSE = 0.2
 DUMMY = "dummy"
 _NAMES = {"darwin": "darwin", "win32": "win32"}
@@ -26,7 +25,7 @@ def icon_class(patience: float, system: str = sys.platform) -> Any:
     """The class to make the icon of; raises BridgeError when none can be shown in that time."""
     named = os.environ.pop("PYSTRAY_BACKEND", "") or _NAMES.get(system, "")
     if named and named != DUMMY:
-        return _clickable() if named == "xorg" else _pystray(named)
+        return _plain() if named == "xorg" else _pystray(named)
     begun = time.monotonic()
     while True:
         if asyncio.run(_takes_items()):
@@ -73,7 +72,7 @@ def _old_panel() -> Any:
             return _pystray(name)
         except (ImportError, ValueError):  # libraries that only the system's Python has
             continue
-    return _clickable()
+    return _plain()
 
 
 def _has_old_tray() -> bool:
@@ -92,35 +91,7 @@ def _has_old_tray() -> bool:
         screen.close()
 
 
-def _clickable() -> Any:
-    """The plain X icon of pystray, with a background of its own, and clicks it does not ask for."""
-    from PIL import Image
-    from Xlib import X
+def _plain() -> Any:
+    from . import xembed  # needs a display to be imported
 
-    plain: Any = _pystray("xorg")
-
-    class Clickable(plain):  # type: ignore[misc]  # pystray has no types
-        def __init__(self, name: str, image: Image.Image, *args: Any, **kwargs: Any) -> None:
-            super().__init__(name, _on_panel(image), *args, **kwargs)
-            events = X.ExposureMask | X.StructureNotifyMask | X.ButtonPressMask
-            self._window.change_attributes(event_mask=events)
-
-        @property
-        def icon(self) -> Any:
-            """The image as it is drawn."""
-            return plain.icon.fget(self)
-
-        @icon.setter
-        def icon(self, image: Image.Image) -> None:
-            plain.icon.fset(self, _on_panel(image))
-
-    return Clickable
-
-
-def _on_panel(image: Any) -> Any:
-    """The image on a ground: old panels know nothing of transparency."""
-    from PIL import Image
-
-    ground = Image.new("RGBA", image.size, _GROUND)
-    ground.alpha_composite(image)
-    return ground.convert("RGB")
+    return xembed.Icon

@@ -15,23 +15,24 @@ from .status import Look
 SIZES = (16, 22, 24, 32, 44, 48, 64)
 
 _FINE = 8
-_WHITE = "#ffffff"
+_WHITE, _CLEAR = "#ffffff", "#00000000"
 
 Draw = ImageDraw.ImageDraw
 Box = tuple[float, float, float, float]
 
 
 class _Pen:
-    """Draws in hundredths of the icon's width, on whole pixels."""
+    """Draws in hundredths of the width that the margins leave, on whole pixels."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self._margin = size // 16  # icons stand side by side
+        self._size = size - 2 * self._margin
         self.image = Image.new("RGBA", (size * _FINE, size * _FINE))
         self.draw = ImageDraw.Draw(self.image)
 
     def at(self, *hundredths: float) -> list[float]:
         """Where that is."""
-        return [round(part * self._size / 100) * _FINE for part in hundredths]
+        return [(self._margin + round(part * self._size / 100)) * _FINE for part in hundredths]
 
     def wide(self, hundredths: float) -> int:
         """A line's width, never less than one pixel."""
@@ -61,8 +62,9 @@ def drawn(look: Look, size: int) -> Image.Image:
 
 def _running(pen: _Pen) -> None:
     """A full tile with a bridge."""
-    pen.draw.rounded_rectangle(pen.box(0, 0, 100, 100), pen.wide(22), fill="#138850")
-    _bridge(pen, _WHITE)
+    colour = "#138850"
+    pen.draw.rounded_rectangle(pen.box(0, 0, 100, 100), pen.wide(22), fill=colour)
+    _bridge(pen, _WHITE, colour)
 
 
 def _busy(pen: _Pen) -> None:
@@ -82,7 +84,7 @@ def _stopped(pen: _Pen) -> None:
     pen.draw.rounded_rectangle(
         pen.box(0, 0, 100, 100), pen.wide(22), outline=colour, width=pen.wide(10)
     )
-    _bridge(pen, colour)
+    _bridge(pen, colour, _CLEAR)
 
 
 def _starting(pen: _Pen) -> None:
@@ -100,10 +102,12 @@ def _error(pen: _Pen) -> None:
     pen.draw.rectangle(pen.box(44, 74, 56, 86), fill=_WHITE)
 
 
-def _bridge(pen: _Pen, colour: str) -> None:
-    """A deck and the arch that carries it."""
-    pen.draw.rectangle(pen.box(12.5, 31.25, 87.5, 43.75), fill=colour)
-    pen.draw.arc(pen.box(18.75, 43.75, 81.25, 106.25), 180, 360, fill=colour, width=pen.wide(12.5))
+def _bridge(pen: _Pen, colour: str, ground: str) -> None:
+    """A deck on two piers, and the arch between them."""
+    pen.draw.rectangle(pen.box(15, 27, 85, 42), fill=colour)
+    pen.draw.rectangle(pen.box(22, 42, 78, 78), fill=colour)
+    pen.draw.ellipse(pen.box(36, 50, 64, 78), fill=ground)
+    pen.draw.rectangle(pen.box(36, 64, 64, 78), fill=ground)
 
 
 _LOOKS: dict[Look, Callable[[_Pen], None]] = {

@@ -12,6 +12,9 @@ from .status import Phase, Status
 LONGEST = 72
 """Most characters of an entry; some panels make the menu as wide as its longest."""
 
+LONGEST_TOOLTIP = 127
+"""What Windows has room for."""
+
 MOST_MODELS = 30
 """More than these go into menus of their own, one for each provider."""
 
@@ -74,9 +77,9 @@ def entries(status: Status, *, at_login: bool) -> list[Entry]:
     ]
 
 
-def title(status: Status) -> str:
-    """The first line, for the icon's tooltip; old panels know Latin letters only."""
-    return f"Ollama Bridge: {_PHASES[status.phase].format(address=status.address)}"
+def tooltip(status: Status) -> str:
+    """The first lines of the menu."""
+    return "\n".join(entry.text for entry in _headlines(status))[:LONGEST_TOOLTIP]
 
 
 _PHASES = {
@@ -92,7 +95,8 @@ _UP = (Phase.RUNNING, Phase.SILENT)
 
 def _headlines(status: Status) -> list[Entry]:
     second = _answering(status) if status.phase is Phase.RUNNING else status.problem
-    lines = [title(status), second]
+    first = f"Ollama Bridge: {_PHASES[status.phase].format(address=status.address)}"
+    lines = [first, second]
     return [Entry(_short(line)) for line in lines if line]
 
 

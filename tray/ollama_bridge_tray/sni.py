@@ -252,7 +252,7 @@ class _Item(ServiceInterface):
     @dbus_property(_READ, "Title")
     def title(self) -> DBusStr:
         """A line about it."""
-        return str(self._values["Title"])
+        return str(self._values["Title"]).partition("\n")[0]
 
     @dbus_property(_READ, "Status")
     def status(self) -> DBusStr:
@@ -282,8 +282,9 @@ class _Item(ServiceInterface):
 
     @dbus_property(_READ, "ToolTip")
     def tool_tip(self) -> ToolTip:
-        """The title."""
-        return ["", [], self._values["Title"], ""]
+        """The title; what follows its first line is a kind of HTML."""
+        first, _, more = str(self._values["Title"]).partition("\n")
+        return ["", [], first, html.escape(more, quote=False)]
 
     @dbus_property(_READ, "ItemIsMenu")
     def item_is_menu(self) -> DBusBool:

@@ -49,7 +49,7 @@ class Tray:
         self._over = threading.Event()
         self._ready = ready
         self._icon = icon_class(
-            NAME, icon.picture(self._status.look), menu.title(self._status), self._menu()
+            NAME, icon.picture(self._status.look), menu.tooltip(self._status), self._menu()
         )
 
     def run(self, *, start: bool) -> None:
@@ -102,7 +102,7 @@ class Tray:
         if not self._shown or self._shown[0].look is not status.look:
             self._icon.icon = icon.picture(status.look)
         self._shown = shown
-        self._icon.title = menu.title(status)
+        self._icon.title = menu.tooltip(status)
         self._icon.menu = self._menu(at_login=at_login)
         if self._doing is None:
             for text in self._news.read(status):
