@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         port=given.port,
         log_format=given.log_format,
         verbose=given.verbose,
+        finish=given.finish,
         instance=given.instance,
     )
     try:
@@ -37,6 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, help="port to listen on; 0 for any free one")
     parser.add_argument("--log-format", choices=log.FORMATS, default="text")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "--finish",
+        type=_seconds,
+        default=daemon.FINISH_SECONDS,
+        metavar="S",
+        help="seconds that answers have to be complete when it is stopped",
+    )
     parser.add_argument("--instance", default="", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=__version__)
     return parser
@@ -47,6 +55,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is a whole number from 0 to 65535")
     return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("a number of seconds from 0 to 3600")
+    return seconds
 
 
 if __name__ == "__main__":

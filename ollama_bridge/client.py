@@ -42,9 +42,10 @@ class Client:
         except BridgeError as error:
             raise SettingsInvalid(error.message) from error
 
-    def shutdown(self) -> None:
-        """Ask the daemon to end; it first finishes what it is answering."""
-        self._ask("POST", "/_bridge/shutdown")
+    def shutdown(self, finish: float | None = None) -> None:
+        """Ask the daemon to end; what it is answering has that many seconds, or the usual."""
+        wanted = "" if finish is None else f"?finish={finish:g}"
+        self._ask("POST", f"/_bridge/shutdown{wanted}")
 
     def tags(self) -> Json:
         """All models, as Ollama lists them."""

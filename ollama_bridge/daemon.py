@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
     import uvicorn
 
     from ollama_bridge.keys import Keys
+    from ollama_bridge.server import ending
 
 _log = logging.getLogger("ollama_bridge")
 
 _LOCK_SECONDS = 0.5
 """A command that looks whether a daemon runs holds the lock for a moment."""
 
-_FINISH_SECONDS = 10
-"""How long a stop waits for answers that are still being sent."""
+FINISH_SECONDS = 8.0
+"""How long a stop waits for answers; containers are killed after ten seconds."""
 
 _KEEP_ALIVE_SECONDS = 75
 """Ollama never closes idle connections; clients that reuse them must not lose a race with us."""
@@ -51,6 +53,8 @@ class Options:
     port: int | None = None
     log_format: str = "text"
     verbose: bool = False
+    finish: float = FINISH_SECONDS
+    """Seconds that answers have to be complete when the daemon is stopped."""
     instance: str = ""
     """Set by `start`, which waits for this id; such a daemon has no terminal to log to."""
 
@@ -128,7 +132,7 @@ class _Daemon:
         self._settings = settings
         self._state = state
         self._note = note
-        self._server: uvicorn.Server | None = None
+        self._server: ending.Server | None = None
         self._signals: list[int] = []
 
     def run(self, sockets: list[socket.socket]) -> int:
@@ -136,7 +140,10 @@ class _Daemon:
         self._catch_signals()
         options = self._options
         log.set_up(
-            self._state, options.log_format, verbose=options.verbose, console=not options.instance
+            self._state,
+            options.log_format,
+            verbose=options.verbose,
+            console=not options.instance and sys.stderr is not None,  # pythonw has none
         )
         self._server = self._build()
         if not self._signals:
@@ -144,17 +151,15 @@ class _Daemon:
         _log.info("stopped")
         return _INTERRUPTED if signal.SIGINT in self._signals else 0
 
-    def _serve(self, server: "uvicorn.Server", sockets: list[socket.socket]) -> None:
+    def _serve(self, server: "ending.Server", sockets: list[socket.socket]) -> None:
         try:
             server.run(sockets=sockets)
         except SystemExit as error:  # uvicorn's way to say that the application did not start
             raise BridgeError("the server could not start; see `ollama-bridge logs`") from error
 
-    def _build(self) -> "uvicorn.Server":
-        import uvicorn  # after the port listens
-
-        from ollama_bridge.keys import Keys
-        from ollama_bridge.server import app
+    def _build(self) -> "ending.Server":
+        from ollama_bridge.keys import Keys  # all of it after the port listens
+        from ollama_bridge.server import app, ending
 
         keys = Keys(self._environ)
         application = app.build(
@@ -167,7 +172,8 @@ class _Daemon:
             state=self._state,
             edit=lambda change: editing.edit(self._settings.path, change, self._environ),
         )
-        return uvicorn.Server(_server_settings(application, self._ready))
+        settings = _server_settings(application, self._ready)
+        return ending.Server(settings, application, self._options.finish)
 
     def _reload(self, keys: "Keys") -> Config:
         """The settings anew; what the sockets are bound to stays until a restart."""
@@ -196,9 +202,12 @@ class _Daemon:
         )
         notify(self._environ, "READY=1")
 
-    def _stop(self) -> None:
-        if self._server is not None:
-            self._server.should_exit = True
+    def _stop(self, finish: float | None = None) -> None:
+        if self._server is None:
+            return
+        if finish is not None:
+            self._server.patience = finish
+        self._server.should_exit = True
 
     def _catch_signals(self) -> None:
         """Let a signal end the server; uvicorn hands its own back to these when it is done."""
@@ -240,7 +249,6 @@ def _server_settings(application: Any, ready: Callable[[], Any]) -> "uvicorn.Con
         proxy_headers=False,  # nobody may name himself another client
         backlog=listening.BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_FINISH_SECONDS,
         callback_notify=ready,  # called once the server has started …
         timeout_notify=1_000_000_000,  # … and again after thirty years
     )

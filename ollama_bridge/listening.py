@@ -1,19 +1,15 @@
-"""Sockets that listen, and who is there when a port is taken."""
+"""Sockets that listen."""
 
 import errno
-import http.client
-import json
 import socket
 from collections.abc import Iterator
-from typing import Any
 
-from ollama_bridge import instance
+from ollama_bridge import instance, occupant
 from ollama_bridge.errors import BridgeError, PortTaken, SettingsInvalid
 
 BACKLOG = 4096
 
 _LOOPBACK = ("127.0.0.1", "::1")
-_PROBE_SECONDS = 1.0
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -71,12 +67,12 @@ def _everywhere(port: int) -> socket.socket:
 
 
 def _failure(error: OSError, host: str, port: int) -> BridgeError:
-    where = instance.url(host, port).removeprefix("http://")
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(_taken(instance.reachable(host), port, where))
+        return PortTaken(occupant.taken(host, port))
     if error.errno in {errno.EACCES, errno.EPERM}:
         return BridgeError(
-            f"this user may not listen on {where}; choose a port above 1023: --port 11435"
+            f"this user may not listen on {_where(host, port)}; "
+            "choose a port above 1023: --port 11435"
         )
     return SettingsInvalid(
         f'cannot listen on host "{host}", which is no address of this machine; change --host, '
@@ -84,33 +80,5 @@ def _failure(error: OSError, host: str, port: int) -> BridgeError:
     )
 
 
-def _taken(host: str, port: int, where: str) -> str:
-    """Who is there already, and what to do about it."""
-    other_port = "choose another port: --port 11435"
-    answer = _probe(host, port)
-    if answer is None:
-        return f"Another program listens on {where} already; stop it, or {other_port}"
-    ours, version = answer
-    if ours:
-        return (
-            f"Another Ollama Bridge ({ours}), with a state folder of its own, listens on {where} "
-            f"already; stop it where it was started, or {other_port}"
-        )
-    return (
-        f"A real Ollama ({version}) listens on {where} already; stop it "
-        f"(`systemctl stop ollama`, or quit its app), or {other_port}"
-    )
-
-
-def _probe(host: str, port: int) -> tuple[str, str] | None:
-    """What the bridge's header and Ollama's version say there; None when it is neither."""
-    connection = http.client.HTTPConnection(host, port, timeout=_PROBE_SECONDS)
-    try:
-        connection.request("GET", "/api/version", headers={"Host": "localhost"})
-        response = connection.getresponse()
-        answer: Any = json.loads(response.read(1000))
-        return response.getheader("X-Ollama-Bridge", ""), str(answer["version"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return None
-    finally:
-        connection.close()
+def _where(host: str, port: int) -> str:
+    return instance.url(host, port).removeprefix("http://")

@@ -1,11 +1,13 @@
 """A daemon seen from outside: start one that outlives us, stop it, make sure that it is gone."""
 
+import contextlib
 import os
 import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,17 @@ BOOT_LOG = "boot.log"
 
 STOP_SECONDS = 20.0
 _ASK_SECONDS = 5.0
+_CUT_SECONDS = 2.0
+"""What the daemon needs to end after answers were cut off."""
 _KILL_SECONDS = 3.0
+
+
+Waiting = Callable[[int], None]
+"""Told how many answers a stop first waits for, when there are any."""
+
+
+def _say_nothing(_answers: int) -> None:
+    """For whoever shows no messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +95,20 @@ _DETACHED = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(
 """Flags of Windows; 0 elsewhere, where a new session does the same."""
 
 
-def stop(state: Path, timeout: float = STOP_SECONDS, patience: float = _ASK_SECONDS) -> bool:
+def stop(
+    state: Path,
+    timeout: float = STOP_SECONDS,
+    patience: float = _ASK_SECONDS,
+    waiting: Waiting = _say_nothing,
+) -> bool:
     """Stop the daemon of that state folder; False when none was running."""
     note = instance.read(state)
+    finish = max(0.0, timeout - _CUT_SECONDS) if timeout < STOP_SECONDS else None
     try:
-        client.connect(state, patience).shutdown()
+        running = client.connect(state, patience)
+        if answers := running.status()["active"]:
+            waiting(answers)
+        running.shutdown(finish)
     except NotRunning:
         if is_gone(state, 0):
             instance.remove(state)  # left by a daemon that was killed
@@ -109,12 +130,25 @@ def restart(
     settings: Path | None = None,
     *,
     verbose: bool = False,
+    waiting: Waiting = _say_nothing,
 ) -> Client:
     """Stop the daemon and start it again as it was; `last` is for one that left no note."""
     how = like(instance.read(state) or last, settings, verbose=verbose)
     config.load(how.config_path)  # settings with an error end no daemon that runs
-    stop(state)
+    stop(state, waiting=waiting)
     return start(how, timeout)
+
+
+def join(state: Path, timeout: float) -> Client | None:
+    """The daemon that another `start` is just starting; None when there is none."""
+    deadline = time.monotonic() + timeout
+    while not is_gone(state, 0):
+        with contextlib.suppress(NotRunning):
+            return client.connect(state, max(0.1, deadline - time.monotonic()))
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.05)
+    return None
 
 
 def is_gone(state: Path, timeout: float) -> bool:
@@ -153,9 +187,11 @@ def _end(note: instance.Instance | None) -> None:
 def _last_words(code: int, boot_log: Path) -> BridgeError:
     """The error a daemon left with, as if it had happened here."""
     text = boot_log.read_text(encoding="utf-8", errors="replace").strip()
-    said = text.splitlines()[-1] if text else f"the daemon ended with status {code}"
+    _, marked, said = f"\n{text}".rpartition("\nerror: ")  # what to do may follow, line by line
+    if not marked:
+        said = text.splitlines()[-1] if text else f"the daemon ended with status {code}"
     kinds = {kind.exit_code: kind for kind in _KINDS}
-    return kinds.get(code, BridgeError)(said.removeprefix("error: "))
+    return kinds.get(code, BridgeError)(said)
 
 
 _KINDS = (errors.BridgeError, errors.SettingsInvalid, errors.KeyringUnusable, errors.PortTaken)

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ollama_bridge import log, process
+from ollama_bridge import __version__, log, process, version
 from ollama_bridge.client import Client
-from ollama_bridge.errors import BridgeError, NotRunning
+from ollama_bridge.errors import BridgeError, NotRunning, PortTaken
 from ollama_bridge.providers.presets import DEMO, PRESETS
 
 from . import render, session
@@ -38,12 +38,12 @@ def start(
     """Start the daemon and return when it answers."""
     user = session.of(context)
     if foreground:
-        _serve(user, host, port, "text")
+        _serve(user, host, port)
     try:
         running, fresh = user.client(), False
     except NotRunning:
         how = process.Start(user.config_flag, host, port, user.verbose)
-        running, fresh = process.start(how, timeout), True
+        running, fresh = _started(user, how, timeout)
     _tell_started(user, running, fresh=fresh, as_json=as_json)
 
 
@@ -52,7 +52,7 @@ def stop(
 ) -> None:
     """Stop the daemon; it first finishes what it is answering."""
     user = session.of(context)
-    was_running = process.stop(user.state, timeout)
+    was_running = process.stop(user.state, timeout, waiting=lambda n: user.say(_waits(n)))
     if as_json:
         render.document({"running": False, "was_running": was_running})
     else:
@@ -62,8 +62,31 @@ def stop(
 def restart(context: typer.Context, timeout: Timeout = 30.0, as_json: AsJson = False) -> None:
     """Stop the daemon and start it again the way it was started."""
     user = session.of(context)
-    running = process.restart(user.state, timeout, settings=user.config_flag, verbose=user.verbose)
+    running = process.restart(
+        user.state,
+        timeout,
+        settings=user.config_flag,
+        verbose=user.verbose,
+        waiting=lambda n: user.say(_waits(n)),
+    )
     _tell_started(user, running, fresh=True, as_json=as_json)
+
+
+def _started(user: Session, how: process.Start, timeout: float) -> tuple[Client, bool]:
+    """The daemon, and whether it was this command that started it."""
+    begun = time.monotonic()
+    try:
+        return process.start(how, timeout), True
+    except PortTaken:
+        left = max(1.0, timeout - (time.monotonic() - begun))
+        running = process.join(user.state, left)  # another start was quicker
+        if running is None:
+            raise
+        return running, False
+
+
+def _waits(answers: int) -> str:
+    return f"Waiting for {render.count(answers, 'answer')} to be complete ..."
 
 
 def reload(context: typer.Context) -> None:
@@ -102,6 +125,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     )
     render.result("")
     _providers(user, facts)
+    for hint in _other_version(facts):
+        user.say(hint)
 
 
 def logs(
@@ -134,14 +159,24 @@ def serve(
     host: Host = None,
     port: Port = None,
     log_format: Annotated[str, typer.Option(help="text or json.")] = "text",
+    finish: Annotated[
+        float | None,
+        typer.Option(min=0, max=3600, help="Seconds answers have to be complete at the end."),
+    ] = None,
 ) -> None:
     """Run the daemon in the foreground, for service managers and containers."""
     if log_format not in log.FORMATS:
         raise typer.BadParameter("choose text or json", param_hint="--log-format")
-    _serve(session.of(context), host, port, log_format)
+    _serve(session.of(context), host, port, log_format, finish)
 
 
-def _serve(user: Session, host: str | None, port: int | None, log_format: str) -> None:
+def _serve(
+    user: Session,
+    host: str | None,
+    port: int | None,
+    log_format: str = "text",
+    finish: float | None = None,
+) -> None:
     from ollama_bridge import daemon  # no other command needs it
 
     options = daemon.Options(
@@ -150,6 +185,7 @@ def _serve(user: Session, host: str | None, port: int | None, log_format: str) -
         port=port,
         log_format=log_format,
         verbose=user.verbose,
+        finish=daemon.FINISH_SECONDS if finish is None else finish,
     )
     raise typer.Exit(daemon.serve(options))
 
@@ -171,8 +207,18 @@ def _tell_started(user: Session, running: Client, *, fresh: bool, as_json: bool)
     verb = "answers" if fresh else "answers already"
     render.result(f"Ollama Bridge {verb} at {facts['address']}")
     _providers(user, facts)
-    for hint in _next_steps(facts):
+    for hint in [*_other_version(facts), *_next_steps(facts)]:
         user.say(hint)
+
+
+def _other_version(facts: dict[str, Any]) -> list[str]:
+    """What to do when the daemon was started by another version of this program."""
+    daemon = str(facts["version"])
+    if daemon == __version__:
+        return []
+    age = "older" if version.is_older(daemon, __version__) else "newer"
+    said = f"The running daemon is {daemon}, {age} than this command ({__version__}); "
+    return [said + "`ollama-bridge restart` starts this version."]
 
 
 def _when_listed(running: Client) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -84,8 +84,8 @@ def build(app: "App") -> FastAPI:
         return Done()
 
     @api.post("/_bridge/shutdown")
-    async def shutdown() -> Done:
-        asyncio.get_running_loop().call_later(0.02, app.stop)
+    async def shutdown(finish: Annotated[float | None, Query(ge=0, le=3600)] = None) -> Done:
+        asyncio.get_running_loop().call_later(0.02, app.stop, finish)
         return Done()
 
     @api.exception_handler(BridgeError)

@@ -20,7 +20,7 @@ from typing import Any
 
 from ollama_bridge import __version__
 from ollama_bridge.config import Config
-from ollama_bridge.errors import BridgeError
+from ollama_bridge.errors import BridgeError, UpstreamBroke
 from ollama_bridge.server import (
     access,
     account,
@@ -38,6 +38,9 @@ from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
 from ollama_bridge.server.guard import Guard, Verdict
 from ollama_bridge.server.routes import Route
+
+Stop = Callable[[float | None], None]
+"""Ends the daemon; answers have that many seconds, or the usual number."""
 
 MODULES = (models, inference, embed, anthropic, responses, openai, manage, blobs, account)
 """Where routes are: each module has its own table `ROUTES`, path to method to handler."""
@@ -67,7 +70,7 @@ def build(
     instance: str = "",
     token: str = "",
     reload: Callable[[], Config] | None = None,
-    stop: Callable[[], None] | None = None,
+    stop: Stop | None = None,
     state: Path | None = None,
     edit: running.Edit | None = None,
     connect: running.Connect = running.connect,
@@ -80,7 +83,7 @@ def build(
         instance=instance or secrets.token_hex(8),
         token=token,
         reload=reload or (lambda: config),
-        stop=stop or (lambda: None),
+        stop=stop or (lambda _finish: None),
     )
 
 
@@ -94,7 +97,7 @@ class App:
         instance: str,
         token: str,
         reload: Callable[[], Config],
-        stop: Callable[[], None],
+        stop: Stop,
     ) -> None:
         self.bridge = bridge
         self.instance = instance
@@ -133,6 +136,12 @@ class App:
             self._guard = guard
             self._access = self._access_of(config)
             await self.bridge.reload(config)
+
+    def cut(self) -> int:
+        """End every answer that is being sent, each with an error; how many there were."""
+        for exchange in self.running:
+            exchange.cut(_STOPPED)
+        return len(self.running)
 
     def _access_of(self, config: Config) -> access.Access | None:
         names = config.server.access_keys
@@ -274,6 +283,9 @@ class _Fields:
         return " ".join([f"{key}={value}" for key, value in self._fields.items()])
 
 
+_STOPPED = UpstreamBroke(
+    "Ollama Bridge was stopped before this answer was complete; ask again", status=503
+)
 _INTERNAL = BridgeError("internal error in Ollama Bridge; its log tells more: ollama-bridge logs")
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
-from ollama_bridge.errors import BadRequest, BridgeError
+from ollama_bridge.errors import BadRequest, BridgeError, UpstreamBroke
 from ollama_bridge.translate import lines
 
 Message = MutableMapping[str, Any]
@@ -51,6 +51,9 @@ class Exchange:
         self.status = 0
         self.complete = False
         self.log: dict[str, Any] = {}
+        self.cut_by: UpstreamBroke | None = None
+        """Why the answer is to end early, once it is."""
+        self._work: asyncio.Task[None] | None = None
         self._receive = receive
         self._send = send
         self._headers = headers
@@ -119,18 +122,28 @@ class Exchange:
         The work has a task of its own, short as a stack, and this one waits for the server's word:
         it comes when the client is gone, and also when the reply is complete.
         """
-        task = asyncio.ensure_future(work)
+        task = self._work = asyncio.ensure_future(work)
         waiting = asyncio.ensure_future(self._disconnect())
         try:
             await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
             if not task.done() and not self.complete:
                 raise ClientGone
             await task
+        except asyncio.CancelledError:
+            if self.cut_by is None or self.started:
+                raise
+            raise self.cut_by from None
         finally:
             waiting.cancel()
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
+
+    def cut(self, error: UpstreamBroke) -> None:
+        """End the answer now: with that error as its status, or as its last line."""
+        self.cut_by = error
+        if self._work is not None:
+            self._work.cancel()
 
     async def _disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -1,5 +1,6 @@
 """OpenAI's routes but for /v1/responses: names are looked up, all else goes through as it is."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -261,10 +262,18 @@ async def _pieces(opened: Opened, exchange: Exchange) -> None:
     except UpstreamBroke as error:
         if not exchange.started:
             raise
-        exchange.log["error"] = error.message
-        await exchange.line(b"data: %b\n" % passage.envelope(error), last=True)
+        await _broken(exchange, error)
+    except asyncio.CancelledError:
+        if exchange.cut_by is None or not exchange.started or exchange.complete:
+            raise
+        await _broken(exchange, exchange.cut_by)
     finally:
         await opened.aclose()
+
+
+async def _broken(exchange: Exchange, error: UpstreamBroke) -> None:
+    exchange.log["error"] = error.message
+    await exchange.line(b"data: %b\n" % passage.envelope(error), last=True)
 
 
 class _NoSuchService(NotSupported):

@@ -55,6 +55,10 @@ async def stream(opened: Opened, reply: Reply, exchange: Exchange) -> None:
     try:
         await _lines(opened, reply, exchange)
         await _drain(opened)
+    except asyncio.CancelledError:
+        if exchange.cut_by is None or not exchange.started or exchange.complete:
+            raise
+        await _end(reply.fail(exchange.cut_by), reply, exchange)
     finally:
         await opened.aclose()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from daemons import Home, end, until_ready
 
+import ollama_bridge
 from ollama_bridge import log, process
 
 
@@ -61,6 +63,34 @@ def test_a_restart_of_one_that_was_killed_keeps_the_flags(home: Home) -> None:
     os.kill(home.note()["pid"], signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
     home.json("restart")
     assert home.note()["host"] == "localhost"
+
+
+def test_two_starts_at_once_both_succeed(home: Home) -> None:
+    command = [sys.executable, "-m", "ollama_bridge_cli", "start", "--port", "0", "--json"]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=home.environ)
+        for _ in range(2)
+    ]
+    said = [json.loads(one.communicate(timeout=60)[0]) for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(facts["started"] for facts in said) == [False, True]
+    assert said[0]["instance"] == said[1]["instance"]
+
+
+def test_a_daemon_of_an_older_version_is_told(home: Home) -> None:
+    old = home.folder / "old"
+    shutil.copytree(Path(ollama_bridge.__file__).parent, old / "ollama_bridge")
+    old.joinpath("ollama_bridge/__init__.py").write_text('__version__ = "0.0.1"\n')
+    child = home.daemon(PYTHONPATH=str(old), PYTHONSAFEPATH="1")
+    try:
+        until_ready(child)
+        for command in ("start", "status"):
+            done = home.run(command)
+            assert done.returncode == 0
+            assert f"0.0.1, older than this command ({ollama_bridge.__version__})" in done.stderr
+            assert "ollama-bridge restart" in done.stderr
+    finally:
+        end(child)
 
 
 def test_a_restart_keeps_the_flags(home: Home) -> None:
