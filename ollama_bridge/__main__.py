@@ -1,16 +1,19 @@
 """`python -m ollama_bridge`: the daemon in the foreground, without the command line's packages."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from ollama_bridge import __version__, daemon, log
 from ollama_bridge.errors import BridgeError
+from ollama_bridge.service import plan
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve; the exit code."""
     given = _parser().parse_args(arguments)
+    environ = os.environ | ({plan.STATE: given.state} if given.state else {})
     options = daemon.Options(
         config_path=given.config,
         host=given.host,
@@ -21,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         instance=given.instance,
     )
     try:
-        return daemon.serve(options)
+        return daemon.serve(options, environ)
     except BridgeError as error:
         print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return error.exit_code
@@ -34,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m ollama_bridge", description="Run the Ollama Bridge daemon."
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file")
+    parser.add_argument("--state", metavar="FOLDER", help="folder for state and logs")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=_port, help="port to listen on; 0 for any free one")
     parser.add_argument("--log-format", choices=log.FORMATS, default="text")

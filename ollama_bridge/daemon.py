@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ollama_bridge import __version__, config, editing, files, instance, listening, log
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, PortTaken
+from ollama_bridge.service import plan
 
 if TYPE_CHECKING:
     import uvicorn
@@ -66,7 +67,7 @@ def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
     state = files.folder(config.state_folder(environ))
     with _alone(state):
         sockets = listening.listen(settings.server.host, settings.server.port)
-        note = _note(options, settings, listening.port_of(sockets))
+        note = _note(options, environ, settings, listening.port_of(sockets))
         instance.write(state, note)
         try:
             return _Daemon(options, environ, settings, state, note).run(sockets)
@@ -99,7 +100,9 @@ def _settings(options: Options, environ: Mapping[str, str]) -> Config:
     return config.listen_at(loaded, options.host, options.port)
 
 
-def _note(options: Options, settings: Config, port: int) -> instance.Instance:
+def _note(
+    options: Options, environ: Mapping[str, str], settings: Config, port: int
+) -> instance.Instance:
     import psutil  # after the port listens
 
     return instance.Instance(
@@ -113,6 +116,7 @@ def _note(options: Options, settings: Config, port: int) -> instance.Instance:
         config=str(settings.path),
         host_flag=options.host,
         port_flag=options.port,
+        service=bool(environ.get(plan.MARK)),
     )
 
 

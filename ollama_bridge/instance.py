@@ -31,6 +31,8 @@ class Instance:
     host_flag: str | None = None
     """What the command line asked for; a restart asks for it again."""
     port_flag: int | None = None
+    service: bool = False
+    """The system's service manager started it, and starts it again."""
 
     @property
     def reachable_host(self) -> str:
@@ -41,6 +43,10 @@ class Instance:
     def address(self) -> str:
         """The URL that clients use."""
         return url(self.host, self.port)
+
+
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Instance))
+"""A newer daemon may tell more than this version knows."""
 
 
 def reachable(host: str) -> str:
@@ -63,8 +69,8 @@ def read(state: Path) -> Instance | None:
     """The note, if there is one that can be read; the daemon may be gone all the same."""
     try:
         fields: Any = json.loads((state / NAME).read_text(encoding="utf-8"))
-        return Instance(**fields)
-    except (OSError, ValueError, TypeError):
+        return Instance(**{key: value for key, value in fields.items() if key in _FIELDS})
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ollama_bridge import client, config, errors, files, instance
+from ollama_bridge import client, config, errors, files, instance, occupant
 from ollama_bridge.client import Client
-from ollama_bridge.errors import BridgeError, NotRunning
+from ollama_bridge.errors import BridgeError, NotRunning, PortTaken, SettingsInvalid
+from ollama_bridge.service import managers
 
 BOOT_LOG = "boot.log"
 """What a daemon prints before it has a log."""
@@ -41,6 +42,13 @@ class Start:
     host: str | None = None
     port: int | None = None
     verbose: bool = False
+    service: bool = False
+    """By the service manager, which started the last one."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing is asked for that an installed service would not do."""
+        return not (self.config_path or self.host or self.verbose) and self.port is None
 
     def command(self, instance_id: str) -> list[str]:
         """The command line of the daemon's process."""
@@ -59,12 +67,19 @@ def like(
     """How to start a daemon as the last one was started; `settings` win over its own."""
     if last is None:
         return Start(settings, verbose=verbose)
-    return Start(settings or Path(last.config), last.host_flag, last.port_flag, verbose)
+    by_service = last.service and settings is None
+    path = settings or Path(last.config)
+    return Start(path, last.host_flag, last.port_flag, verbose, by_service)
 
 
 def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -> Client:
-    """Start a daemon and return when it answers; raises the error it ended with."""
+    """Start a daemon and return when it answers; raises the error it ended with.
+
+    An installed service is started as one, unless flags ask for something else.
+    """
     state = files.folder(config.state_folder(environ))
+    if (how.service or how.is_plain) and (manager := managers.serving(state, environ)):
+        return _by(manager, state, timeout, environ)
     instance_id = secrets.token_hex(8)
     boot_log = state / BOOT_LOG
     with boot_log.open("wb") as output:
@@ -89,6 +104,28 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
         raise _last_words(child.returncode, boot_log) from None
 
 
+def _by(
+    manager: managers.Manager, state: Path, timeout: float, environ: Mapping[str, str]
+) -> Client:
+    try:
+        manager.start()
+    except SettingsInvalid:
+        config.load(environ=environ)  # says more than a manager does
+        raise
+    except PortTaken:
+        server = config.load(environ=environ).server
+        raise PortTaken(occupant.taken(server.host, server.port)) from None
+    deadline = time.monotonic() + timeout
+    while (running := join(state, max(0.0, deadline - time.monotonic()))) is None:
+        if time.monotonic() > deadline:
+            raise NotRunning(
+                f"the {manager.kind} did not answer within {timeout:g} s; "
+                "see `ollama-bridge service status` and `ollama-bridge logs`"
+            )
+        time.sleep(0.05)
+    return running
+
+
 _DETACHED = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(
     subprocess, "CREATE_NEW_PROCESS_GROUP", 0
 )
@@ -101,7 +138,18 @@ def stop(
     patience: float = _ASK_SECONDS,
     waiting: Waiting = _say_nothing,
 ) -> bool:
-    """Stop the daemon of that state folder; False when none was running."""
+    """Stop the daemon of that state folder; False when none was running.
+
+    A service stays installed, but down: its manager is told too, in case the daemon was killed.
+    """
+    try:
+        return _stop(state, timeout, patience, waiting)
+    finally:
+        if manager := managers.serving(state):
+            manager.stop()
+
+
+def _stop(state: Path, timeout: float, patience: float, waiting: Waiting) -> bool:
     note = instance.read(state)
     finish = max(0.0, timeout - _CUT_SECONDS) if timeout < STOP_SECONDS else None
     try:

@@ -52,7 +52,7 @@ def stop(
 ) -> None:
     """Stop the daemon; it first finishes what it is answering."""
     user = session.of(context)
-    was_running = process.stop(user.state, timeout, waiting=lambda n: user.say(_waits(n)))
+    was_running = process.stop(user.state, timeout, waiting=lambda n: user.say(waits(n)))
     if as_json:
         render.document({"running": False, "was_running": was_running})
     else:
@@ -67,7 +67,7 @@ def restart(context: typer.Context, timeout: Timeout = 30.0, as_json: AsJson = F
         timeout,
         settings=user.config_flag,
         verbose=user.verbose,
-        waiting=lambda n: user.say(_waits(n)),
+        waiting=lambda n: user.say(waits(n)),
     )
     _tell_started(user, running, fresh=True, as_json=as_json)
 
@@ -85,7 +85,8 @@ def _started(user: Session, how: process.Start, timeout: float) -> tuple[Client,
         return running, False
 
 
-def _waits(answers: int) -> str:
+def waits(answers: int) -> str:
+    """What a stop says before it is done."""
     return f"Waiting for {render.count(answers, 'answer')} to be complete ..."
 
 

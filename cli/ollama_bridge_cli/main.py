@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from ollama_bridge import __version__
 from ollama_bridge.errors import BridgeError
 
-from . import chat, config, keys, lifecycle, models, providers, render, session, tray
+from . import chat, config, keys, lifecycle, models, providers, render, service, session, tray
 from .session import Session
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def build() -> typer.Typer:
         "keys": ("API keys in the operating system's keyring.", keys.COMMANDS),
         "models": ("Models and your own names for them.", models.COMMANDS),
         "config": ("The settings file.", config.COMMANDS),
+        "service": ("The daemon at every login, kept running.", service.COMMANDS),
     }
     for noun, (help_text, commands) in nouns.items():
         group = _group(help_text)
