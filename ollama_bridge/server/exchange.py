@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mutab
 from typing import Any
 
 from ollama_bridge.errors import BadRequest, BridgeError, UpstreamBroke
+from ollama_bridge.server import flow
 from ollama_bridge.translate import lines
 
 Message = MutableMapping[str, Any]
@@ -50,10 +51,11 @@ class Exchange:
         """The content type of a streamed reply."""
         self.status = 0
         self.complete = False
+        self._gone = False
         self.log: dict[str, Any] = {}
         self.cut_by: UpstreamBroke | None = None
         """Why the answer is to end early, once it is."""
-        self._work: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[Any] | None = None
         self._receive = receive
         self._send = send
         self._headers = headers
@@ -116,28 +118,27 @@ class Exchange:
         self.complete = last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
+    def push(self, data: bytes) -> Awaitable[None] | None:
+        """The same as `line`, done at once; what a slow client leaves to wait for comes back."""
+        return flow.begun(self.line(data))
+
     async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work`, but not beyond the moment the client goes away (trap 46).
 
-        The work has a task of its own, short as a stack, and this one waits for the server's word:
-        it comes when the client is gone, and also when the reply is complete.
+        The server's word comes when the client is gone, and also when the reply is complete.
         """
-        task = self._work = asyncio.ensure_future(work)
-        waiting = asyncio.ensure_future(self._disconnect())
+        task = self._work = asyncio.current_task()
+        watch = asyncio.ensure_future(self._cancel_when_gone())
         try:
-            await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and not self.complete:
-                raise ClientGone
-            await task
+            await work
         except asyncio.CancelledError:
-            if self.cut_by is None or self.started:
+            reason = ClientGone() if self._gone else None if self.started else self.cut_by
+            if reason is None or (task is not None and task.uncancel()):
                 raise
-            raise self.cut_by from None
+            raise reason from None
         finally:
-            waiting.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,))
+            self._work = None
+            watch.cancel()
 
     def cut(self, error: UpstreamBroke) -> None:
         """End the answer now: with that error as its status, or as its last line."""
@@ -145,9 +146,12 @@ class Exchange:
         if self._work is not None:
             self._work.cancel()
 
-    async def _disconnect(self) -> None:
+    async def _cancel_when_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        if not self.complete and self._work is not None:
+            self._gone = True
+            self._work.cancel()
 
     def add_headers(self, headers: Headers) -> None:
         """More headers for the reply."""

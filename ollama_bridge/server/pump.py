@@ -4,10 +4,12 @@ An upstream that fails before the first line costs an HTTP status; afterwards it
 """
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Protocol
 
 from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.server.exchange import Exchange
+from ollama_bridge.server.flow import Sink
 
 GRACE = 2.0
 """Seconds to wait for counters, or for the end, once the answer itself is complete (quirk F6)."""
@@ -45,90 +47,102 @@ class Opened(Protocol):
     streamed: bool
 
     async def read(self) -> bytes: ...
+    async def push(self, sink: Sink) -> None: ...
     async def whole(self) -> bytes: ...
     def ended(self) -> bool: ...
-    async def aclose(self) -> None: ...
+    async def aclose(self, patience: float = 0.0) -> None: ...
 
 
 async def stream(opened: Opened, reply: Reply, exchange: Exchange) -> None:
     """Lines as they come; raises UpstreamBroke while the status line can still tell of it."""
+    patience = 0.0
     try:
-        await _lines(opened, reply, exchange)
-        await _drain(opened)
-    except asyncio.CancelledError:
-        if exchange.cut_by is None or not exchange.started or exchange.complete:
-            raise
-        await _end(reply.fail(exchange.cut_by), reply, exchange)
+        said = await _streamed(opened, reply, exchange)
+        if reply.failure and not exchange.started:
+            raise reply.failure
+        await exchange.line(said, last=True)
+        patience = DRAIN
     finally:
-        await opened.aclose()
+        await opened.aclose(patience)
+
+
+async def _streamed(opened: Opened, reply: Reply, exchange: Exchange) -> bytes:
+    """Everything but the end, which comes back."""
+    if not opened.streamed:
+        return reply.whole(await opened.whole()) + reply.close()
+    try:
+        return await _last_of(opened, reply, _Lines(reply, exchange))
+    except asyncio.CancelledError:
+        if exchange.cut_by is None or not exchange.started:
+            raise
+        return reply.fail(exchange.cut_by)
 
 
 async def collect(opened: Opened, reply: Reply) -> bytes:
     """The whole reply as one object; raises UpstreamBroke."""
+    patience = 0.0
     try:
-        if not opened.streamed:
-            said = reply.whole(await opened.whole()) + reply.close()
+        if opened.streamed:
+            parts = _Parts(reply)
+            parts.said.append(await _last_of(opened, reply, parts))
+            said = b"".join(parts.said)
         else:
-            said = await _collected(opened, reply)
-            await _drain(opened)
+            said = reply.whole(await opened.whole()) + reply.close()
+        patience = DRAIN
     finally:
-        await opened.aclose()
+        await opened.aclose(patience)
     if reply.failure:
         raise reply.failure
     return said
 
 
-async def _lines(opened: Opened, reply: Reply, exchange: Exchange) -> None:
-    if not opened.streamed:
-        said = reply.whole(await opened.whole())
-        return await _end(said, reply, exchange)
-    while True:
-        try:
-            data = await _read(opened, reply)
-        except UpstreamBroke as error:
-            return await _end(reply.fail(error), reply, exchange)
-        said = reply.feed(data) if data else b""
-        if reply.over or not data:
-            return await _end(said, reply, exchange)
-        if said:
-            await exchange.line(said)
-
-
-async def _end(said: bytes, reply: Reply, exchange: Exchange) -> None:
-    said += reply.close()
-    if reply.failure and not exchange.started:
-        raise reply.failure
-    await exchange.line(said, last=True)
-
-
-async def _collected(opened: Opened, reply: Reply) -> bytes:
-    parts = []
+async def _last_of(opened: Opened, reply: Reply, sink: "_Lines | _Parts") -> bytes:
+    """Send the stream through the sink; what is to be said at its end."""
     try:
-        while not reply.over and (data := await _read(opened, reply)):
-            parts.append(reply.feed(data))
+        await opened.push(sink)
     except UpstreamBroke as error:
-        reply.fail(error)
-    parts.append(reply.close())
-    return b"".join(parts)
+        return sink.rest + reply.fail(error)
+    return sink.rest + reply.close()
 
 
-async def _read(opened: Opened, reply: Reply) -> bytes:
-    if not reply.finished:
-        return await opened.read()
-    try:
-        async with asyncio.timeout(GRACE):
-            return await opened.read()
-    except TimeoutError:
-        return b""
+class _Sink:
+    """A stream on its way through the translator."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.rest = b""
+        """What the last read said: it leaves together with the end."""
+
+    @property
+    def over(self) -> bool:
+        return self._reply.over
+
+    @property
+    def patience(self) -> float | None:
+        return GRACE if self._reply.finished else None
 
 
-async def _drain(opened: Opened) -> None:
-    """Read what little follows `[DONE]`."""
-    if opened.ended():
-        return
-    try:
-        async with asyncio.timeout(DRAIN):
-            while opened.streamed and await opened.read():
-                pass
-    except (TimeoutError, UpstreamBroke):
-        return
+class _Lines(_Sink):
+    """To the client at once: one write a read, none for a read that says nothing."""
+
+    def __init__(self, reply: Reply, exchange: Exchange) -> None:
+        super().__init__(reply)
+        self._exchange = exchange
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        said = self._reply.feed(data)
+        if self._reply.over:
+            self.rest = said
+            return None
+        return self._exchange.push(said) if said else None
+
+
+class _Parts(_Sink):
+    """Kept until the end."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply)
+        self.said: list[bytes] = []
+
+    def take(self, data: bytes) -> None:
+        self.said.append(self._reply.feed(data))

@@ -1,23 +1,24 @@
-"""How bytes travel to a provider: the openai SDK's requests, carried by aiohttp.
+"""How bytes travel to a provider: the openai SDK's requests, carried by one of two clients.
 
-Strategy: the SDK asks this transport as it would ask its own; the reply's body is handed out as
-aiohttp's reader, read by read, so nothing of the SDK stands on the path of a chunk.
+Strategy: the SDK asks this transport as it would ask its own, so credentials, URLs and errors stay
+the SDK's; the reply is handed out as it arrives, so nothing of the SDK stands on the path of a
+chunk. Here, and nowhere else, is decided which client carries a provider's requests: our own
+(`pool`), or aiohttp where there is a proxy (`proxied`).
 """
 
+import re
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator
-from types import SimpleNamespace
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
 import httpx2
-from multidict import CIMultiDict
-from yarl import URL
 
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import address
+from ollama_bridge.server.flow import Received
+from ollama_bridge.server.pool import Origin, Pool
 
 ERROR_LIMIT = 1024 * 1024
 """Most bytes of an error reply that are read."""
@@ -26,144 +27,143 @@ FORM_TYPE = "X-Form-Type"
 """Where the SDK carries the content type of a form: under its own name it would make the SDK write
 the body itself. It never leaves this process."""
 
-_READ_BUFFER = 256 * 1024
+Form = Any
+"""A request as the SDK would send it, but for its body; what it is, is the carrier's business."""
+
+_PORTS = {"http": 80, "https": 443}
+_NOT_OURS = frozenset({b"content-length", b"transfer-encoding"})
+_SPLITS_LINES = re.compile(r"[\r\n\0]")
 
 
-class Prepared(NamedTuple):
-    """A POST as the SDK would send it, but for its body."""
+class Carrier(Protocol):
+    """Sends requests and brings replies. `send` raises OSError; so is TimeoutError."""
 
-    url: URL
-    headers: CIMultiDict[str]
+    def form(self, request: httpx2.Request, headers: list[tuple[str, str]]) -> Form: ...
+    async def send(self, form: Form, content: bytes) -> Received: ...
+    async def aclose(self) -> None: ...
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """One pool of connections to one provider. Timeouts in seconds."""
+    """The connections to one provider. Timeouts in seconds."""
 
     def __init__(self, base_url: str, *, connect_timeout: float, idle_timeout: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connect_timeout, sock_read=idle_timeout
-        )
-        self._proxy = proxy_for(base_url)
-        self._session: aiohttp.ClientSession | None = None
+        self._carrier = _carrier(base_url, connect_timeout, idle_timeout)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; raises httpx2's errors, which the SDK understands."""
         try:
-            response = await self._send(request.method, prepared(request), request.content)
+            received = await self._carrier.send(self.form(request), request.content)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(str(error) or "timed out", request=request) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise httpx2.ConnectError(
                 str(error) or type(error).__name__, request=request
             ) from error
         return httpx2.Response(
-            response.status,
-            headers=[pair for pair in response.raw_headers if pair[0].lower() not in _HOP],
-            stream=_Body(response),
+            received.status,
+            headers=_for_sdk(received.headers),
+            stream=_Body(received),
             request=request,
-            extensions={"reply": response},
+            extensions={"reply": received},
         )
 
-    async def post(self, form: Prepared, content: bytes) -> aiohttp.ClientResponse:
-        """Send one more request of a known form; raises aiohttp's errors and TimeoutError."""
-        return await self._send("POST", form, content)
+    def form(self, request: httpx2.Request) -> Form:
+        """Everything of a request that stays the same when only the body changes."""
+        headers = [
+            (key.decode("latin-1"), value.decode("latin-1"))
+            for key, value in request.headers.raw
+            if key.lower() not in _NOT_OURS
+        ]
+        kind = request.headers.get(FORM_TYPE)
+        if kind:
+            ours = (FORM_TYPE.lower(), "content-type")
+            headers = [pair for pair in headers if pair[0].lower() not in ours]
+            headers.append(("Content-Type", kind))
+        for key, value in headers:
+            if _SPLITS_LINES.search(value):
+                raise ValueError(f"the header {key} holds a line end")
+        return self._carrier.form(request, headers)
+
+    async def post(self, form: Form, content: bytes) -> Received:
+        """Send one more request of a known form; raises OSError and TimeoutError."""
+        return await self._carrier.send(form, content)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def _send(self, method: str, form: Prepared, content: bytes) -> aiohttp.ClientResponse:
-        """A pooled connection may have been closed by the other side: then one fresh try is safe.
-
-        llama.cpp promises keep-alive and closes all the same (real-upstreams.md, section 1).
-        """
-        tries = SimpleNamespace(reused=False)
-        try:
-            return await self._request(method, form, content, tries)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            if not tries.reused:
-                raise
-            return await self._request(method, form, content, tries)
-
-    async def _request(
-        self, method: str, form: Prepared, content: bytes, tries: SimpleNamespace
-    ) -> aiohttp.ClientResponse:
-        session = self._session or self._open()
-        return await session.request(
-            method,
-            form.url,
-            headers=form.headers,
-            data=content or None,
-            allow_redirects=False,
-            proxy=self._proxy,
-            trace_request_ctx=tries,
-        )
-
-    def _open(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=_tls()),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            trace_configs=[trace],
-            read_bufsize=_READ_BUFFER,
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
-        )
-        return self._session
+        await self._carrier.aclose()
 
 
-def prepared(request: httpx2.Request) -> Prepared:
-    """The form of a request: everything that stays the same when only the body changes."""
-    headers: CIMultiDict[str] = CIMultiDict()
-    for key, value in request.headers.raw:
-        if key.lower() not in (b"host", b"content-length"):
-            headers.add(key.decode("latin-1"), value.decode("latin-1"))
-    if kind := headers.pop(FORM_TYPE, ""):
-        headers["Content-Type"] = kind
-    return Prepared(URL(str(request.url), encoded=True), headers)
+class _Direct:
+    """Straight to the provider, with the bridge's own client: a form is the head's bytes."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def form(self, request: httpx2.Request, headers: list[tuple[str, str]]) -> bytes:
+        lines = [f"{request.method} {request.url.raw_path.decode()} HTTP/1.1"]
+        lines += [f"{key}: {value}" for key, value in headers]
+        return "".join([f"{line}\r\n" for line in lines]).encode("latin-1")
+
+    async def send(self, form: bytes, content: bytes) -> Received:
+        return await self._pool.request(form, content)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
 
 
-async def error_body(response: aiohttp.ClientResponse) -> bytes:
+def _carrier(base_url: str, connect_timeout: float, idle_timeout: float) -> Carrier:
+    url = httpx2.URL(base_url)
+    tls = _tls() if url.scheme == "https" else None
+    if proxy := proxy_for(base_url):
+        from ollama_bridge.server.proxied import Proxied
+
+        return Proxied(proxy, tls=tls, connect_timeout=connect_timeout, idle_timeout=idle_timeout)
+    port = url.port or _PORTS.get(url.scheme, 80)
+    origin = Origin(url.raw_host.decode(), port, tls)
+    pool = Pool(origin, connect_timeout=connect_timeout, idle_timeout=idle_timeout)
+    return _Direct(pool)
+
+
+async def error_body(received: Received) -> bytes:
     """What an error reply says, up to ERROR_LIMIT; the connection is given back."""
     try:
-        return b"".join([part async for part in _Body(response)])
+        return b"".join([part async for part in _Body(received)])
     except httpx2.ReadError:
         return b""
     finally:
-        response.release()
+        await received.aclose()
 
 
-_HOP = frozenset({b"content-encoding", b"content-length", b"transfer-encoding", b"connection"})
-"""Headers about the bytes as they travelled; aiohttp has already undone what they say."""
+def _for_sdk(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (key.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+        for key, value in headers.items()
+        if key not in _HOP
+    ]
+
+
+_HOP = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection"})
+"""Headers about the bytes as they travelled; what they say has already been undone."""
 
 
 class _Body(httpx2.AsyncByteStream):
     """The body for the SDK's own reading: error texts and model lists."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, received: Received) -> None:
+        self._received = received
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = ERROR_LIMIT if self._response.status >= 400 else None
+        left = ERROR_LIMIT if self._received.status >= 400 else None
         try:
-            async for data in self._response.content.iter_any():
+            while data := await self._received.read():
                 yield data
                 if left is not None and (left := left - len(data)) <= 0:
                     return
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except OSError as error:
             raise httpx2.ReadError(str(error) or type(error).__name__) from error
 
     async def aclose(self) -> None:
-        self._response.release()
-
-
-async def _note_reuse(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
-) -> None:
-    context.trace_request_ctx.reused = True
+        await self._received.aclose()
 
 
 def _tls() -> ssl.SSLContext:

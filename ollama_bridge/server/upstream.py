@@ -6,9 +6,8 @@ it is good at (credentials, URLs, error classes) and builds no object for a chun
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import aiohttp
 import httpx2
 import msgspec
 import openai
@@ -17,7 +16,9 @@ from ollama_bridge import __version__
 from ollama_bridge.errors import BridgeError, UpstreamBroke, UpstreamFailed
 from ollama_bridge.providers.provider import Provider
 from ollama_bridge.providers.quirks import QUIRKS
-from ollama_bridge.server.transport import FORM_TYPE, Prepared, Transport, error_body, prepared
+from ollama_bridge.server import flow
+from ollama_bridge.server.flow import Received, Sink
+from ollama_bridge.server.transport import FORM_TYPE, Form, Transport, error_body
 from ollama_bridge.translate import failures
 
 Body = dict[str, Any]
@@ -61,7 +62,7 @@ class Upstream:
         if not key:  # some local servers refuse an empty bearer token (K7)
             self._options["headers"]["Authorization"] = openai.Omit()
         self._transport = None if http_client else _transport(provider)
-        self._forms: dict[Kind, Prepared] = {}
+        self._forms: dict[Kind, Form] = {}
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=provider.url,
@@ -82,23 +83,17 @@ class Upstream:
         kind = (path, body.get("model"))  # Azure's URLs name the model
         form = self._forms.get(kind)
         if form is not None and self._transport is not None:
-            return self._opened(await self._repeat(self._transport, form, content, model, kind))
-        response = await self._call("post", path, content, model)
-        if self._transport is not None:
-            if len(self._forms) >= FORMS:
-                self._forms.clear()
-            self._forms[kind] = prepared(response.request)
-        return self._opened(_Reply.of(response))
+            return await self._opened(self._repeat(self._transport, form, content, model, kind))
+        return await self._opened(self._first(path, content, model, kind))
 
     async def open_form(self, path: str, kind: str, content: bytes, *, model: str) -> "Opened":
         """The same for a body of another content type, such as an uploaded file; always the SDK."""
-        response = await self._call("post", path, content, model, kind)
-        return self._opened(_Reply.of(response))
+        return await self._opened(self._call("post", path, content, model, kind))
 
     async def models(self) -> bytes:
         """The provider's own list of models, as it stands."""
-        response = await self._call("get", "/models", None, "")
-        return await self._opened(_Reply.of(response)).whole()
+        opened = await self._opened(self._call("get", "/models", None, ""))
+        return await opened.whole()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -110,8 +105,14 @@ class Upstream:
         if not self._in_use:
             await self.aclose()
 
-    def _opened(self, reply: "_Reply") -> "Opened":
+    async def _opened(self, coming: Awaitable[Received]) -> "Opened":
+        """The reply that is coming; new settings close nothing before it has been read."""
         self._in_use += 1
+        try:
+            reply = await coming
+        except BaseException:
+            await self._released()
+            raise
         return Opened(reply, self._name, self._released)
 
     async def _released(self) -> None:
@@ -125,6 +126,11 @@ class Upstream:
 
     async def _call(
         self, method: str, path: str, content: bytes | None, model: str, kind: str = ""
+    ) -> Received:
+        return _received(await self._asked(method, path, content, model, kind))
+
+    async def _asked(
+        self, method: str, path: str, content: bytes | None, model: str, kind: str
     ) -> Any:
         options = self._options
         if kind:
@@ -156,18 +162,27 @@ class Upstream:
         except openai.OpenAIError as error:
             raise UpstreamFailed(f"{self._name}: {self._hidden(str(error))}") from error
 
+    async def _first(self, path: str, content: bytes, model: str, kind: Kind) -> Received:
+        """A request as the SDK makes it; its form is kept for those that follow."""
+        response = await self._asked("post", path, content, model, "")
+        if self._transport is not None:
+            if len(self._forms) >= FORMS:
+                self._forms.clear()
+            self._forms[kind] = self._transport.form(response.request)
+        return _received(response)
+
     async def _repeat(
-        self, transport: Transport, form: Prepared, content: bytes, model: str, kind: Kind
-    ) -> "_Reply":
+        self, transport: Transport, form: Form, content: bytes, model: str, kind: Kind
+    ) -> Received:
         """Another request of a form the SDK has made before."""
         try:
             response = await transport.post(form, content)
         except TimeoutError as error:
             raise self._unreachable(error, 504) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except OSError as error:
             raise self._unreachable(error, 502) from error
         if response.status < 300:
-            return _Reply(response.headers.get("Content-Type", ""), response, None)
+            return response
         if response.status == 401:
             self._forms.pop(kind, None)  # credentials may have changed: ask the SDK again
         body = await error_body(response)
@@ -198,49 +213,33 @@ class Upstream:
         return text.replace(self._key, "[hidden]") if len(self._key) >= 6 else text
 
 
-class _Reply(NamedTuple):
-    """What both ways of sending come back with: aiohttp's reply, or that of an injected client."""
-
-    content_type: str
-    raw: aiohttp.ClientResponse | None
-    classic: Any
-
-    @classmethod
-    def of(cls, response: Any) -> "_Reply":
-        """The SDK's raw reply."""
-        raw = response.extensions.get("reply")
-        return cls(response.headers.get("content-type", ""), raw, response)
-
-
 class Opened:
     """A reply whose status was good, still to be read."""
 
     def __init__(
-        self, reply: "_Reply", provider: str, released: Callable[[], Awaitable[None]]
+        self, reply: Received, provider: str, released: Callable[[], Awaitable[None]]
     ) -> None:
         self._provider = provider
         self._released: Callable[[], Awaitable[None]] | None = released
-        self._raw = reply.raw
-        self._classic = reply.classic
-        self._chunks: AsyncIterator[bytes] | None = None
-        self.kind = reply.content_type
+        self._reply = reply
+        self.kind = reply.headers.get("content-type", "")
         """The content type, as it came."""
-        kind = reply.content_type.partition(";")[0].strip().lower()
-        self.streamed = kind != "application/json"
+        self.streamed = self.kind.partition(";")[0].strip().lower() != "application/json"
         """Whether the body is an event stream; servers do not always send what was asked for."""
 
     async def read(self) -> bytes:
         """The next bytes, as they came; b"" at the end."""
         try:
-            if self._raw is not None:
-                return await self._raw.content.readany()
-            if self._chunks is None:
-                self._chunks = self._classic.aiter_bytes()
-            return await anext(self._chunks, b"")
-        except TimeoutError as error:
-            raise UpstreamBroke(f"{self._provider} went silent", status=504) from error
-        except _network_errors() as error:
-            raise UpstreamBroke(f"{self._provider} broke off: {_reason(error)}") from error
+            return await self._reply.read()
+        except OSError as error:
+            raise self._broke(error) from error
+
+    async def push(self, sink: Sink) -> None:
+        """Every read to the sink as it comes; until the end, or until the sink has had enough."""
+        try:
+            await self._reply.push(sink)
+        except OSError as error:
+            raise self._broke(error) from error
 
     async def whole(self) -> bytes:
         """The rest of the body."""
@@ -257,27 +256,59 @@ class Opened:
 
     def ended(self) -> bool:
         """Whether the body has been read to its end."""
-        return self._raw is not None and self._raw.content.at_eof()
+        return self._reply.complete
 
-    async def aclose(self) -> None:
-        """Give the connection back, or cut it when the reply was not read to its end."""
+    async def aclose(self, patience: float = 0.0) -> None:
+        """Give the connection back; it is cut when the body does not end within `patience`."""
         if self._released is None:
             return
         released, self._released = self._released, None
-        if self._raw is None:
-            await self._classic.aclose()
-        elif self._raw.content.at_eof():
-            self._raw.release()
-        else:
-            self._raw.close()
+        await self._reply.aclose(patience)
         await released()
+
+    def _broke(self, error: OSError) -> UpstreamBroke:
+        if isinstance(error, TimeoutError):
+            return UpstreamBroke(f"{self._provider} went silent", status=504)
+        return UpstreamBroke(f"{self._provider} broke off: {_reason(error)}")
+
+
+def _received(response: Any) -> Received:
+    """The reply in what the SDK hands out; an injected client's has to be read through itself."""
+    received: Received | None = response.extensions.get("reply")
+    return received or _Classic(response)
+
+
+class _Classic:
+    """The reply of an injected httpx or httpx2 client."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._chunks: AsyncIterator[bytes] | None = None
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.complete = False
+
+    async def read(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._response.aiter_bytes()
+        try:
+            data = await anext(self._chunks, b"")
+        except _network_errors() as error:
+            raise ConnectionError(str(error) or type(error).__name__) from error
+        self.complete = not data
+        return data
+
+    async def push(self, sink: Sink) -> None:
+        await flow.pull(self, sink)
+
+    async def aclose(self, patience: float = 0.0) -> None:  # noqa: ARG002 - nothing is pooled here
+        await self._response.aclose()
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
     """What reading can raise; a classic httpx client, which the SDK also takes, has its own."""
     classic = sys.modules.get("httpx")
-    known = (aiohttp.ClientError, httpx2.HTTPError, OSError)
-    return (*known, classic.HTTPError) if classic else known
+    return (httpx2.HTTPError, classic.HTTPError) if classic else (httpx2.HTTPError,)
 
 
 def _reason(error: BaseException) -> str:

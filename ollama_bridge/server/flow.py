@@ -1,0 +1,92 @@
+"""How a reply's bytes move: taken as they arrive, and never faster than the client drinks."""
+
+import asyncio
+import types
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from typing import Any, Protocol
+
+
+class Sink(Protocol):
+    """Takes a body read by read."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is wanted."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that are left for the rest of the body; None while there is no hurry."""
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """Use what was read; what comes back has to be awaited before more is read."""
+
+
+class Received(Protocol):
+    """A reply of a provider whose head is here, whatever carried it; header names in lower case."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body has come to its end."""
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" at the end. Raises OSError and TimeoutError."""
+
+    async def push(self, sink: Sink) -> None:
+        """Give the body to the sink; returns at its end, or when the sink has had enough."""
+
+    async def aclose(self, patience: float = 0.0) -> None:
+        """Give the connection back; a body that does not end within `patience` seconds is cut."""
+
+
+async def pull(received: Received, sink: Sink) -> None:
+    """`push` for a reply that can only be read."""
+    while not sink.over:
+        try:
+            async with asyncio.timeout(sink.patience):
+                data = await received.read()
+        except TimeoutError:
+            if sink.patience is None:
+                raise
+            return
+        if not data:
+            return
+        if (slow := sink.take(data)) is not None:
+            await slow
+
+
+async def drain(received: Received, patience: float) -> None:
+    """Read what little is left of a body, so that its connection can be used again."""
+    try:
+        async with asyncio.timeout(patience):
+            while await received.read():
+                pass
+    except OSError:  # so is TimeoutError
+        return
+
+
+def begun(work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
+    """Do the work at once, without a task; None when that was all, else what finishes it.
+
+    Sending to a client that keeps up never has to wait, so it costs no turn of the event loop.
+    """
+    try:
+        waiting = work.send(None)
+    except StopIteration:
+        return None
+    return _rest(work, waiting)
+
+
+@types.coroutine
+def _rest(work: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
+    """Work whose first step has been done: first what it waits for, then the other steps."""
+    try:
+        yield waiting
+    except BaseException:
+        work.close()
+        raise
+    yield from work

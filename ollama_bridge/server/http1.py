@@ -1,0 +1,433 @@
+"""One HTTP/1.1 connection to a provider, and the replies that come over it.
+
+Strategy: httptools parses inside `data_received`, and what a read brings of a body goes straight
+on to whoever takes it; no task wakes up for a chunk. A taker that is slow stops the reading, so no
+more than a few reads are held. What is not HTTP, or is cut off, fails the reply.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httptools
+
+from ollama_bridge.server.flow import Sink
+
+HELD = 256 * 1024
+"""Bytes of a body that wait for their reader before reading stops."""
+
+HEAD_LIMIT = 128 * 1024
+"""Most bytes without a byte of a body among them: head, trailers, frames of chunks."""
+
+UNPACKED_LIMIT = 32 * 1024 * 1024
+"""Most bytes that one read of a packed body may become."""
+
+JOINED = 64 * 1024
+"""Requests up to this size are written as one piece."""
+
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_PLAIN = frozenset({"", "identity"})
+_WITH_HEADER = 32 + zlib.MAX_WBITS  # of gzip or zlib, whichever it is
+
+
+class Broken(ConnectionError):
+    """What came is no reply, or not all of one."""
+
+
+class Stale(Broken):
+    """A kept connection was closed before it brought a byte: ask again on a new one."""
+
+
+class Connection(asyncio.Protocol):
+    """Carries one request at a time. Timeout in seconds without a byte."""
+
+    def __init__(
+        self,
+        idle_timeout: float,
+        released: Callable[["Connection"], None],
+        lost: Callable[["Connection"], None],
+    ) -> None:
+        self.idle_since = 0.0
+        """Loop time of the last reply's end."""
+        self._loop = asyncio.get_running_loop()
+        self._idle_timeout = idle_timeout
+        self._released = released
+        self._lost = lost
+        self._transport: Any = None
+        self._parser: Any = None
+        self._response: Response | None = None
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # called by the parser; spares a frame for every chunk
+        self._headers: dict[str, str] = {}
+        self._used = False
+        self._silent = True
+        self._heard = 0.0
+        self._overhead = 0
+        self._ended = False
+        self._kept = False
+        self._paused = False
+        self._clock: asyncio.TimerHandle | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent."""
+        return self._response is None and not self._transport.is_closing()
+
+    async def request(self, head: bytes, body: bytes) -> "Response":
+        """Send a request and wait for the head of its reply; `head` lacks the length.
+
+        Raises Stale, Broken, OSError and TimeoutError.
+        """
+        response = self._response = Response(self)
+        self._begin()
+        head = b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
+        if len(body) <= JOINED:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        try:
+            await response.headed()
+        except BaseException:
+            self.abort()
+            raise
+        return response
+
+    def pause(self) -> None:
+        """Stop reading until `resume`."""
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self._heard = self._loop.time()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Cut the connection; a reply that was under way fails."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:  # nothing was asked
+            self._transport.abort()
+            return
+        self._silent = False
+        self._heard = self._loop.time()
+        self._overhead += len(data)
+        failure: Exception | None = None
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            failure = Broken(f"what it sent is not HTTP/1.1 ({error})")
+        pieces = self._pieces
+        if pieces:
+            self._overhead = 0
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            response.arrived(body)
+        if self._ended:
+            self._end(response, keep=failure is None)
+        elif failure is not None:
+            self._fail(failure)
+        elif self._overhead > HEAD_LIMIT:
+            self._fail(Broken(f"it sent a head of more than {HEAD_LIMIT} bytes"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(self)
+        if self._clock is not None:
+            self._clock.cancel()
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if self._used and self._silent:
+            response.fail(Stale("it closed a connection that was to be kept"))
+        elif exc is None and response.status and not self._is_framed():
+            response.end()  # such a body has no other end
+        else:
+            response.fail(Broken(str(exc) if exc else "it closed the connection too early"))
+
+    # called by the parser
+
+    def on_message_begin(self) -> None:
+        if self._ended:
+            raise Broken("it sent more than one reply")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._response is None or self._response.status:
+            return  # a trailer
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1").strip()
+        known = self._headers.get(key)
+        self._headers[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self._response is None or status < 200:
+            return
+        self._response.begin(status, self._headers)
+
+    def on_message_complete(self) -> None:
+        if self._response is not None and self._response.status:
+            self._ended = True
+            self._kept = self._parser.should_keep_alive()
+        else:
+            self._headers = {}  # 100 Continue and its like; the reply is still to come
+
+    # within
+
+    def _begin(self) -> None:
+        """Make ready for a reply; a new parser, because an old one remembers trailers."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(  # those that browsers and aiohttp allow
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        self._headers = {}
+        self._overhead = 0
+        self._silent, self._ended = True, False
+        self._heard = self._loop.time()
+        if self._clock is None:
+            self._clock = self._loop.call_later(self._idle_timeout, self._check_silence)
+
+    def _end(self, response: "Response", *, keep: bool) -> None:
+        """The reply is complete; whether the connection can carry another is a separate question.
+
+        A provider that answers before it has read the whole request will not read it any more.
+        """
+        self._response = None
+        self._used = True
+        sent = not self._transport.get_write_buffer_size()
+        if keep and self._kept and sent and not self._transport.is_closing():
+            self.resume()
+            self.idle_since = self._heard
+            self._released(self)
+        else:
+            self._transport.abort()
+        response.end()
+
+    def _fail(self, error: Exception) -> None:
+        response, self._response = self._response, None
+        self._transport.abort()
+        if response is not None:
+            response.fail(error)
+
+    def _is_framed(self) -> bool:
+        """Whether the head told where the body ends."""
+        coding = self._headers.get("transfer-encoding", "").lower()
+        return "content-length" in self._headers or coding.endswith("chunked")
+
+    def _check_silence(self) -> None:
+        """One timer watches many reads: each of them only notes its time."""
+        self._clock = None
+        if self._response is None:
+            return
+        now = self._loop.time()
+        due = (now if self._paused else self._heard) + self._idle_timeout
+        if due <= now:
+            self._fail(TimeoutError(f"not a byte in {self._idle_timeout:g} s"))
+        else:
+            self._clock = self._loop.call_at(due, self._check_silence)
+
+
+class Response:
+    """A reply, as it arrives: `flow.Received`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._ended = False
+        self._error: Exception | None = None
+        self._unpacker: Any = None
+        self._sink: Sink | None = None
+        self._slow: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._enough = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body has come to its end, and all of it was read."""
+        return self._ended and not self._parts
+
+    async def headed(self) -> None:
+        """Wait for status and headers."""
+        while not self.status:
+            if self._error is not None:
+                raise self._error
+            await self._change()
+
+    async def read(self) -> bytes:
+        """The bytes that have arrived; b"" at the end."""
+        while not self._parts:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return b""
+            await self._change()
+        return self._taken()
+
+    async def push(self, sink: Sink) -> None:
+        """Give every read to the sink as it arrives; one task wakes up, once, at the end."""
+        self._sink = sink
+        try:
+            self._deliver()
+            while not self._is_delivered():
+                await self._change()
+        finally:
+            self._sink = None
+            self._stop_timer()
+            if self._slow is not None:
+                self._slow.cancel()
+        if self._error is not None and not self._enough:
+            raise self._error
+
+    async def aclose(self, patience: float = 0.0) -> None:
+        """Let go of the body; what little is left of it is read in the background."""
+        if self._ended:
+            return
+        self._enough = True
+        if not patience or self._error is not None:
+            self._connection.abort()
+            return
+        self._connection.resume()
+        self._timer = asyncio.get_running_loop().call_later(patience, self._connection.abort)
+
+    # called by the connection
+
+    def begin(self, status: int, headers: dict[str, str]) -> None:
+        """The head is here."""
+        self.status, self.headers = status, headers
+        coding = headers.get("content-encoding", "").lower()
+        if coding in _PACKED:
+            self._unpacker = zlib.decompressobj(_WITH_HEADER)
+        elif coding not in _PLAIN:
+            self._error = Broken(f"it packed its reply as {coding}, which was not asked for")
+        self._wake()
+
+    def arrived(self, data: bytes) -> None:
+        """What one read brought of the body."""
+        if self._enough or self._error is not None:
+            return
+        if self._unpacker is not None and not (data := self._unpacked(data)):
+            return
+        if self._sink is not None and self._slow is None:
+            self._give(self._sink, data)
+            return
+        self._parts.append(data)
+        self._held += len(data)
+        if self._held > HELD:
+            self._connection.pause()
+        self._wake()
+
+    def end(self) -> None:
+        """The body is complete."""
+        self._ended = True
+        self._stop_timer()
+        if self._unpacker is not None and not self._unpacker.eof and self._error is None:
+            self._error = Broken("its packed reply breaks off")
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """There will be no more."""
+        self._error = self._error or error
+        self._stop_timer()
+        self._wake()
+
+    # within
+
+    def _taken(self) -> bytes:
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._held = 0
+        self._read_on()
+        return data
+
+    def _read_on(self) -> None:
+        if not self._ended:  # else the connection may be carrying another reply
+            self._connection.resume()
+
+    def _deliver(self) -> None:
+        """Give the sink what has waited."""
+        while self._sink is not None and self._parts and self._slow is None and not self._enough:
+            self._give(self._sink, self._taken())
+
+    def _give(self, sink: Sink, data: bytes) -> None:
+        try:
+            slow = sink.take(data)
+        except Exception as error:  # noqa: BLE001 - it is raised where the sink came from
+            self.fail(error)
+            return
+        self._enough = sink.over
+        if slow is not None:
+            self._connection.pause()
+            self._slow = asyncio.ensure_future(self._wait_for(slow))
+        elif self._enough:
+            self._wake()
+        elif self._timer is None and sink.patience is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(sink.patience, self._lose_patience)
+
+    async def _wait_for(self, slow: Awaitable[None]) -> None:
+        """The client drinks more slowly than the provider pours: read on when it has caught up."""
+        try:
+            await slow
+        except Exception as error:  # noqa: BLE001 - it is raised where the sink came from
+            self._parts.clear()
+            self.fail(error)
+        finally:
+            self._slow = None
+        self._deliver()
+        if self._slow is None:
+            self._read_on()
+            self._wake()
+
+    def _lose_patience(self) -> None:
+        self._enough = True
+        self._wake()
+
+    def _is_delivered(self) -> bool:
+        if self._slow is not None:
+            return False
+        ended = self._ended or self._error is not None
+        return self._enough or (ended and not self._parts)
+
+    def _unpacked(self, data: bytes) -> bytes:
+        try:
+            data = self._unpacker.decompress(data, UNPACKED_LIMIT)
+        except zlib.error as error:
+            self.fail(Broken(f"its packed reply cannot be read ({error})"))
+            return b""
+        if self._unpacker.unconsumed_tail:
+            self.fail(Broken("its packed reply grows out of all proportion"))
+            return b""
+        return bytes(data)
+
+    async def _change(self) -> None:
+        """Wait until something has happened."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,142 @@
+"""The way through a proxy: aiohttp carries what the bridge's own client does not do.
+
+Strategy: aiohttp knows proxies, their TLS and their credentials. It costs twice as much for a
+chunk, so only providers behind a proxy take this way, and it is imported only for them.
+"""
+
+import ssl
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import aiohttp
+import httpx2
+from multidict import CIMultiDict
+from yarl import URL
+
+from ollama_bridge.server import flow
+from ollama_bridge.server.http1 import HEAD_LIMIT, HELD, Broken
+from ollama_bridge.server.pool import KEPT_SECONDS
+
+
+class Form(NamedTuple):
+    """A request but for its body."""
+
+    method: str
+    url: URL
+    headers: CIMultiDict[str]
+
+
+class Proxied:
+    """One pool of connections to one provider, through a proxy. Timeouts in seconds."""
+
+    def __init__(
+        self,
+        proxy: str,
+        *,
+        tls: ssl.SSLContext | None,
+        connect_timeout: float,
+        idle_timeout: float,
+    ) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect_timeout, sock_read=idle_timeout
+        )
+        self._proxy = proxy
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    def form(self, request: httpx2.Request, headers: list[tuple[str, str]]) -> Form:
+        """What stays the same when only the body changes."""
+        return Form(request.method, URL(str(request.url), encoded=True), CIMultiDict(headers))
+
+    async def send(self, form: Form, content: bytes) -> flow.Received:
+        """The reply, once its head is here; raises OSError and TimeoutError.
+
+        A pooled connection may have been closed by the other side: then one fresh try is safe.
+        """
+        tries = SimpleNamespace(reused=False)
+        try:
+            try:
+                return await self._request(form, content, tries)
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                if not tries.reused:
+                    raise
+                return await self._request(form, content, tries)
+        except (aiohttp.ClientError, ValueError) as error:
+            raise _ours(error) from error
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _request(self, form: Form, content: bytes, tries: SimpleNamespace) -> "_Received":
+        session = self._session or self._open()
+        response = await session.request(
+            form.method,
+            form.url,
+            headers=form.headers,
+            data=content or None,
+            allow_redirects=False,
+            proxy=self._proxy,
+            trace_request_ctx=tries,
+        )
+        return _Received(response)
+
+    def _open(self) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEPT_SECONDS, ssl=self._tls or True
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            trace_configs=[trace],
+            read_bufsize=HELD,
+            max_line_size=HEAD_LIMIT,
+            max_field_size=HEAD_LIMIT,
+        )
+        return self._session
+
+
+class _Received:
+    """aiohttp's reply in our words."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = {key.lower(): value for key, value in response.headers.items()}
+
+    @property
+    def complete(self) -> bool:
+        return self._response.content.at_eof()
+
+    async def read(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except aiohttp.ClientError as error:
+            raise _ours(error) from error
+
+    async def push(self, sink: flow.Sink) -> None:
+        await flow.pull(self, sink)
+
+    async def aclose(self, patience: float = 0.0) -> None:
+        if patience and not self.complete:
+            await flow.drain(self, patience)
+        if self.complete:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def _ours(error: Exception) -> OSError:
+    """An error of aiohttp's as one of the kinds that the other way knows."""
+    if isinstance(error, OSError):  # timeouts and refused connections
+        return error
+    return Broken(str(error) or type(error).__name__)
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+) -> None:
+    context.trace_request_ctx.reused = True
