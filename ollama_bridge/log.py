@@ -1,5 +1,11 @@
-"""The daemon's log: one rotating file with one writer, as text or as JSON lines."""
+"""The daemon's log: one rotating file with one writer, as text or as JSON lines.
 
+Strategy: to write a line costs more than to translate the answer it tells of. So lines about
+requests gather for a moment and are written together; all others are written at once.
+"""
+
+import contextlib
+import functools
 import json
 import logging
 import logging.handlers
@@ -8,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 NAME = "ollama-bridge.log"
 FORMATS = ("text", "json")
@@ -16,22 +23,21 @@ _BYTES = 5_000_000
 _OLD_FILES = 3
 _OURS = "ollama_bridge"
 
+REQUESTS = f"{_OURS}.requests"
+"""The logger of the lines about requests."""
+
+SOON = 0.2
+"""Seconds that lines about requests may wait."""
+
 
 def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> None:
     """Send every record to the file, and to standard error when there is somebody to read it."""
-    handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(
-            state / NAME, maxBytes=_BYTES, backupCount=_OLD_FILES, encoding="utf-8"
-        )
-    ]
-    if console:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    formatter = Json() if form == "json" else Text()
-    for handler in handlers:
-        handler.setFormatter(formatter)
-        handler.addFilter(_ours_or_serious)
+    handler = Gathering(state / NAME, sys.stderr if console else None)
+    handler.setFormatter(Json() if form == "json" else Text())
+    handler.addFilter(_ours_or_serious)
+    _collect_no_more_than_is_written()
     root = logging.getLogger()
-    root.handlers = handlers
+    root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
 
@@ -74,6 +80,66 @@ def _after(path: Path, end: int) -> bytes | None:
         return b""
 
 
+class Gathering(logging.handlers.RotatingFileHandler):
+    """Writes to the file, and to the terminal if there is one."""
+
+    def __init__(self, path: Path, console: TextIO | None) -> None:
+        super().__init__(path, maxBytes=_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
+        self._console = console
+        self._lines: list[str] = []
+        self._waiting = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line; write it, unless it can wait."""
+        try:
+            self._lines.append(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - a line that cannot be made must not end a request
+            self.handleError(record)
+        if record.name != REQUESTS or record.levelno > logging.INFO or not self._will_flush():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines, self._waiting = self._lines, [], False
+            if not lines:
+                return
+            text = "".join(lines)
+            with contextlib.suppress(OSError, ValueError):  # a full disk, a closed terminal
+                self._write(text)
+            if self._console is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    self._console.write(text)
+                    self._console.flush()
+
+    def _write(self, text: str) -> None:
+        if self.stream is None:
+            self.stream = self._open()
+        if self.stream.tell() + len(text) >= self.maxBytes:
+            self.doRollover()
+        self.stream.write(text)
+        self.stream.flush()
+
+    def _will_flush(self) -> bool:
+        """Whether an event loop will write it; where none runs, nothing waits."""
+        if not self._waiting:
+            import asyncio  # by now the server has imported it
+
+            try:
+                asyncio.get_running_loop().call_later(SOON, self.flush)
+            except RuntimeError:
+                return False
+            self._waiting = True
+        return True
+
+
+def _collect_no_more_than_is_written() -> None:
+    """Spare each record what no line of ours shows: half of what a record costs."""
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)
+    logging._srcfile = None  # noqa: SLF001 - the way that logging's own documentation names
+
+
 class Text(logging.Formatter):
     """One line a record; only a traceback adds more."""
 
@@ -97,8 +163,16 @@ class Json(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC).astimezone()
-    return moment.isoformat(timespec="milliseconds")
+    second, rest = divmod(record.created, 1)
+    date, zone = _second(int(second))
+    return f"{date}.{int(rest * 1000):03}{zone}"
+
+
+@functools.lru_cache(maxsize=2)
+def _second(second: int) -> tuple[str, str]:
+    """Date and time of a second, and the time zone: made once for all its lines."""
+    text = datetime.fromtimestamp(second, UTC).astimezone().isoformat()
+    return text[:19], text[19:]
 
 
 def _one_line(record: logging.LogRecord) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ollama_bridge import __version__
+from ollama_bridge import __version__, log
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, UpstreamBroke
 from ollama_bridge.server import (
@@ -58,7 +58,7 @@ RECENT = 10
 """How many failed requests are remembered for the status."""
 
 _log = logging.getLogger("ollama_bridge")
-_requests = logging.getLogger("ollama_bridge.requests")
+_requests = logging.getLogger(log.REQUESTS)
 _SLASHES = re.compile(r"/{2,}")
 _IDENTITY = (b"x-ollama-bridge", __version__.encode())
 
@@ -224,22 +224,22 @@ class App:
         """One line a request: who asked whom, how it went; never what was said."""
         if not _requests.isEnabledFor(logging.INFO):
             return
-        log = exchange.log
+        said = exchange.log
         client = exchange.scope.get("client") or ("-",)
         fields = {
             "id": f"{self.instance[:4]}-{next(self._ids)}",
             "client": client[0],
             "route": f"{exchange.method} {exchange.path}",
             "status": exchange.status or 499,
-            "model": log.get("model", "-"),
-            "provider": log.get("provider", "-"),
-            "upstream": log.get("upstream", "-"),
-            "first_ms": round(log.get("first", 0) / 1e6, 1),
+            "model": said.get("model", "-"),
+            "provider": said.get("provider", "-"),
+            "upstream": said.get("upstream", "-"),
+            "first_ms": round(said.get("first", 0) / 1e6, 1),
             "total_ms": round(total / 1e6, 1),
-            "tokens_in": log.get("tokens", (0, 0))[0],
-            "tokens_out": log.get("tokens", (0, 0))[1],
+            "tokens_in": said.get("tokens", (0, 0))[0],
+            "tokens_out": said.get("tokens", (0, 0))[1],
         }
-        fields |= {key: log[key] for key in ("estimated", "gone", "error") if log.get(key)}
+        fields |= {key: said[key] for key in ("estimated", "gone", "error") if said.get(key)}
         _requests.info("%s", _Fields(fields), extra={"fields": fields})
 
     async def _to_admin(
