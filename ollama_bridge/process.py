@@ -34,6 +34,28 @@ def _say_nothing(_answers: int) -> None:
     """For whoever shows no messages."""
 
 
+_BUNDLED = {
+    "ollama_bridge": "ollama-bridge-daemon",
+    "ollama_bridge_cli": "ollama-bridge",
+    "ollama_bridge_tray": "ollama-bridge-tray",
+}
+"""Programs that stand side by side in a bundle, where no interpreter runs modules."""
+
+
+def program(
+    package: str,
+    executable: str = sys.executable,
+    *,
+    frozen: bool = getattr(sys, "frozen", False),
+) -> list[str]:
+    """The command that runs one of our packages as a process of its own."""
+    if frozen:
+        here = Path(executable)
+        return [str(here.with_name(_BUNDLED[package] + here.suffix))]
+    # -P: no module of the working folder may stand in for one of ours
+    return [executable, "-P", "-m", package]
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """How a daemon is to be started in the background."""
@@ -56,8 +78,7 @@ class Start:
         given = [
             part for flag, value in flags.items() if value is not None for part in (flag, value)
         ]
-        # -P: no module of the working folder may stand in for one of ours
-        command = [sys.executable, "-P", "-m", "ollama_bridge", "--instance", instance_id]
+        command = [*program("ollama_bridge"), "--instance", instance_id]
         return [*command, *map(str, given), *(["--verbose"] if self.verbose else [])]
 
 

@@ -18,6 +18,16 @@ from daemons import Home, end, until_ready
 from ollama_bridge import client, daemon, instance, listening, process
 from ollama_bridge.errors import BridgeError, NotRunning, PortTaken, SettingsInvalid
 
+
+def test_which_program_runs_a_package() -> None:
+    python = ["/v/bin/python", "-P", "-m", "ollama_bridge"]
+    assert process.program("ollama_bridge", "/v/bin/python", frozen=False) == python
+    bundled = process.program("ollama_bridge_tray", "/opt/ollama-bridge", frozen=True)
+    assert bundled == [str(Path("/opt/ollama-bridge-tray"))]
+    windows = process.program("ollama_bridge", "/app/ollama-bridge.exe", frozen=True)
+    assert windows == [str(Path("/app/ollama-bridge-daemon.exe"))]
+
+
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and modes of POSIX")
 
 

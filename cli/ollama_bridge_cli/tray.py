@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ollama_bridge import files
+from ollama_bridge import files, process
 from ollama_bridge.errors import BridgeError
 
 from . import render, session
@@ -35,8 +34,8 @@ def _told(state: Path, flags: list[str]) -> str:
     """The first line of the icon's program; raises BridgeError with its last words instead."""
     log = files.folder(state) / LOG
     with log.open("wb") as errors:
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", "ollama_bridge_tray", *flags],
+        child = subprocess.Popen(  # noqa: S603 - our own program
+            [*process.program("ollama_bridge_tray"), *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

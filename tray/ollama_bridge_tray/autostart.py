@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ollama_bridge import files
+from ollama_bridge.service.windows import RUN, Registry
 
 NAME = "ollama-bridge-tray"
 LABEL = "ollama-bridge.tray"
 
-_RUN = r"Software\Microsoft\Windows\CurrentVersion\Run"
 _WAIT = "60"
 """Seconds the panel may take to appear after the login."""
 
@@ -38,7 +38,7 @@ def here() -> Entry:
     """The entry of this system and this user."""
     command = command_line()
     if sys.platform == "win32":
-        from . import registry  # only Windows has one
+        from ollama_bridge.service import registry  # only Windows has one
 
         return RunKey(command, registry.CurrentUser())
     if sys.platform == "darwin":
@@ -145,19 +145,6 @@ class LaunchAgent:
         }
 
 
-class Registry(Protocol):
-    """Text values under the user's key of the Windows registry."""
-
-    def get(self, key: str, name: str) -> str | None:
-        """The value, or None when it is not there."""
-
-    def set(self, key: str, name: str, value: str) -> None:
-        """Make or replace the value."""
-
-    def delete(self, key: str, name: str) -> None:
-        """Delete the value, which must be there."""
-
-
 class RunKey:
     """Windows."""
 
@@ -167,16 +154,16 @@ class RunKey:
 
     def install(self) -> None:
         """Write the value."""
-        self._registry.set(_RUN, NAME, subprocess.list2cmdline(self._command))
+        self._registry.set(RUN, NAME, subprocess.list2cmdline(self._command))
 
     def remove(self) -> None:
         """Delete the value."""
         if self.is_installed():
-            self._registry.delete(_RUN, NAME)
+            self._registry.delete(RUN, NAME)
 
     def is_installed(self) -> bool:
         """Whether the value is there."""
-        return self._registry.get(_RUN, NAME) is not None
+        return self._registry.get(RUN, NAME) is not None
 
 
 def _config_home() -> Path:

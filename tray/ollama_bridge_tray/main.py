@@ -84,9 +84,17 @@ def _needs_the_extra() -> None:
         raise BridgeError(f"the tray icon needs more packages; run `{_remedy()}`") from error
 
 
+_INSTALLERS = {
+    "pipx_metadata.json": "pipx install --force",
+    "uv-receipt.toml": "uv tool install --force",
+}
+"""Who made this environment, by the file it left there."""
+
+
 def _remedy() -> str:
-    if "pipx" in Path(sys.prefix).parts:
-        return "pipx install --force 'ollama-bridge[tray]'"
+    for receipt, command in _INSTALLERS.items():
+        if Path(sys.prefix, receipt).is_file():
+            return f"{command} 'ollama-bridge[tray]'"
     return f"{sys.executable} -m pip install 'ollama-bridge[tray]'"
 
 
