@@ -12,6 +12,7 @@ from ollama_bridge.errors import (
     NotSupported,
     UpstreamFailed,
 )
+from ollama_bridge.providers.provider import Target
 from ollama_bridge.server import compressed, pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import SSE, Exchange
@@ -30,10 +31,8 @@ PING_EVERY = 10.0
 
 
 class Question(NamedTuple):
-    """A request on its way up."""
+    """What one target is asked."""
 
-    request: wire.MessagesRequest
-    entry: Entry
     body: dict[str, Any]
     names: Mapping[str, str]
     characters: int
@@ -44,8 +43,13 @@ async def messages_route(bridge: Bridge, exchange: Exchange) -> None:
     watch = Stopwatch(bridge.monotonic)
     request_id = _begin(exchange, watch)
     try:
-        question = await _question(bridge, exchange)
-        await exchange.while_connected(_ask(bridge, exchange, question, watch, request_id))
+        request, entry = await _request(bridge, exchange)
+        errand = Errand.of(bridge, exchange, entry, request.model, watch)
+
+        async def attempt(errand: Errand) -> None:
+            await _ask(errand, request, request_id)
+
+        await exchange.while_connected(errand.deliver(attempt))
     except BridgeError as error:
         if _is_final(error):
             exchange.add_headers([(b"x-should-retry", b"false")])
@@ -55,8 +59,8 @@ async def messages_route(bridge: Bridge, exchange: Exchange) -> None:
 async def count_route(bridge: Bridge, exchange: Exchange) -> None:
     """POST /v1/messages/count_tokens: an estimate, no upstream is asked."""
     _begin(exchange, Stopwatch(bridge.monotonic))
-    question = await _question(bridge, exchange, counting=True)
-    tokens = estimate(question.characters)
+    request, entry = await _request(bridge, exchange, counting=True)
+    tokens = estimate(_question(request, entry, entry.target).characters)
     await exchange.answer(b'{"input_tokens":%d}' % tokens)
 
 
@@ -83,16 +87,22 @@ def _begin(exchange: Exchange, watch: Stopwatch) -> str:
     return request_id
 
 
-async def _question(bridge: Bridge, exchange: Exchange, *, counting: bool = False) -> Question:
+async def _request(
+    bridge: Bridge, exchange: Exchange, *, counting: bool = False
+) -> tuple[wire.MessagesRequest, Entry]:
     request = wire.decode(await compressed.body(exchange))
     anthropic.check(request, counting=counting)
     entry = await _find(bridge, request.model)
     if "completion" not in entry.capabilities and "embedding" in entry.capabilities:
         raise NotSupported(f'"{request.model}" does not support chat')
-    provider = entry.target.provider
+    return request, entry
+
+
+def _question(request: wire.MessagesRequest, entry: Entry, target: Target) -> Question:
+    provider = target.provider
     body, names = anthropic.to_openai(
         request,
-        entry.target.model,
+        target.model,
         extra=provider.extra_options,
         efforts=provider.efforts,
         own=entry.alias,
@@ -100,7 +110,7 @@ async def _question(bridge: Bridge, exchange: Exchange, *, counting: bool = Fals
     )
     if "tools" in body and "tools" in entry.refuses:
         raise NotSupported(f'"{request.model}" does not support tools')
-    return Question(request, entry, body, names, anthropic.characters(body))
+    return Question(body, names, anthropic.characters(body))
 
 
 async def _find(bridge: Bridge, name: str) -> Entry:
@@ -114,10 +124,10 @@ async def _find(bridge: Bridge, name: str) -> Entry:
         ) from error
 
 
-async def _ask(
-    bridge: Bridge, exchange: Exchange, question: Question, watch: Stopwatch, request_id: str
-) -> None:
-    request, body = question.request, question.body
+async def _ask(errand: Errand, request: wire.MessagesRequest, request_id: str) -> None:
+    exchange, watch = errand.exchange, errand.watch
+    question = _question(request, errand.entry, errand.target)
+    body = question.body
     stops = tuple(request.stop_sequences or ())
     ending = Ending(stops)
     seed = f"{request_id}{request.model}"
@@ -126,7 +136,7 @@ async def _ask(
     reply = Reply(
         writer,
         watch,
-        provider=question.entry.target.provider.name,
+        provider=errand.provider.name,
         prompt_characters=question.characters,
         show_thinking=anthropic.shows_thinking(request),
         names=question.names,
@@ -135,9 +145,9 @@ async def _ask(
         drop_cut_calls=True,
     )
     asked = tuple(body.get("stop") or ())
-    opened = await Errand(bridge, exchange, question.entry, request.model, watch).open(CHAT, body)
+    opened = await errand.open(CHAT, body)
     reply.stop_at([stop for stop in asked if stop not in (body.get("stop") or ())])
-    bridge.touch(question.entry, None)
+    errand.bridge.touch(errand.entry, None)
     try:
         if isinstance(writer, Events):
             await _streamed(opened, reply, exchange, writer)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import BadRequest, ModelNotFound, UpstreamFailed
-from ollama_bridge.server.bridge import Bridge, Upstream
+from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.inference import find
 from ollama_bridge.server.routes import Routes
+from ollama_bridge.server.sending import Errand
 from ollama_bridge.translate import embed
 from ollama_bridge.translate.stats import Stopwatch, estimate
 from ollama_bridge.wire import ollama
@@ -45,9 +46,11 @@ async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
         await exchange.answer(embed.to_ollama(request.model, [], 0, 0, 0))
         return
 
-    async def answer() -> None:
-        job = _Job(bridge, exchange, entry, request.model, request.truncate is not False)
-        vectors, tokens = await _vectors(job, texts, request.dimensions, watch)
+    truncate = request.truncate is not False
+
+    async def attempt(errand: Errand) -> None:
+        job = _Job(errand, truncate)
+        vectors, tokens = await _vectors(job, texts, request.dimensions)
         vectors = [embed.unit(vector, request.dimensions) for vector in vectors]
         counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
         exchange.log |= {"tokens": (counted, 0), "estimated": tokens is None}
@@ -55,7 +58,8 @@ async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
             embed.to_ollama(request.model, vectors, watch.elapsed(), watch.load(), counted)
         )
 
-    await exchange.while_connected(answer())
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    await exchange.while_connected(errand.deliver(attempt))
 
 
 async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -70,22 +74,19 @@ async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
         await exchange.answer(b'{"embedding":[]}')
         return
 
-    async def answer() -> None:
-        job = _Job(bridge, exchange, entry, request.model, truncate=True)
-        vectors, tokens = await _vectors(job, [request.prompt], 0, watch)
+    async def attempt(errand: Errand) -> None:
+        vectors, tokens = await _vectors(_Job(errand, truncate=True), [request.prompt], 0)
         exchange.log["tokens"] = (tokens or 0, 0)
         await exchange.answer(embed.to_ollama_legacy(vectors[0]))
 
-    await exchange.while_connected(answer())
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    await exchange.while_connected(errand.deliver(attempt))
 
 
 class _Job(NamedTuple):
     """What every batch of one request has in common."""
 
-    bridge: Bridge
-    exchange: Exchange
-    entry: Entry
-    name: str
+    errand: Errand
     truncate: bool
 
 
@@ -96,19 +97,15 @@ async def _find(bridge: Bridge, name: str) -> Entry:
         raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
 
 
-async def _vectors(job: _Job, texts: list[str], dimensions: int, watch: Stopwatch) -> Answer:
+async def _vectors(job: _Job, texts: list[str], dimensions: int) -> Answer:
     """All vectors in the order of their texts, batch by batch, and the tokens they cost."""
-    provider = job.entry.target.provider
-    job.exchange.log |= {"model": job.name, "provider": provider.name}
-    upstream = await job.bridge.upstream(provider)
-    watch.sent()
     gate = asyncio.Semaphore(TOGETHER)
 
     async def one(batch: list[str]) -> Answer:
         async with gate:
-            return await _batch(upstream, job, batch, dimensions)
+            return await _batch(job, batch, dimensions)
 
-    batches = embed.batches(texts, provider.embed_batch)
+    batches = embed.batches(texts, job.errand.provider.embed_batch)
     answers = [await one(batches[0])] if len(batches) == 1 else await _all(map(one, batches))
     counts = [tokens for _, tokens in answers]
     total = None if None in counts else sum(count or 0 for count in counts)
@@ -125,13 +122,13 @@ async def _all(jobs: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
     return [task.result() for task in tasks]
 
 
-async def _batch(upstream: Upstream, job: _Job, texts: list[str], dimensions: int) -> Answer:
+async def _batch(job: _Job, texts: list[str], dimensions: int) -> Answer:
     """One request; what the upstream refuses is asked for again in a form it takes."""
-    body = embed.to_openai(job.entry.target.model, texts, dimensions)
+    body = embed.to_openai(job.errand.target.model, texts, dimensions)
     try:
-        opened = await upstream.open("/embeddings", body, model=job.name)
+        opened = await job.errand.open("/embeddings", body)
     except UpstreamFailed as error:
-        again = functools.partial(_batch, upstream, job)
+        again = functools.partial(_batch, job)
         if dimensions and _DIMENSIONS.search(error.detail):  # cut here instead (quirk I4)
             return await again(texts, 0)
         if len(texts) > 1 and _TOO_MANY.search(error.detail):  # halve (quirk I5)
@@ -145,7 +142,7 @@ async def _batch(upstream: Upstream, job: _Job, texts: list[str], dimensions: in
         if not job.truncate or longest < SHORTEST:
             raise BadRequest("the input length exceeds the context length") from error
         return await again([text[: longest // 2] for text in texts], dimensions)
-    provider = job.entry.target.provider.name
+    provider = job.errand.provider.name
     vectors, tokens = embed.vectors(await opened.whole(), provider)
     if len(vectors) != len(texts):
         raise UpstreamFailed(f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs")

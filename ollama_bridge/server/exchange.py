@@ -23,6 +23,9 @@ NDJSON = b"application/x-ndjson"
 SSE = b"text/event-stream"
 TEXT = b"text/plain; charset=utf-8"
 
+ANSWERED_BY = b"x-ollama-bridge-model"
+"""Header that tells which provider and model answered."""
+
 
 Envelope = Callable[[BridgeError], bytes]
 
@@ -52,6 +55,8 @@ class Exchange:
         self.status = 0
         self.complete = False
         self._gone = False
+        self.answered_by = ""
+        """`provider/model` of the target that is being asked; the reply's header tells it."""
         self.log: dict[str, Any] = {}
         self.cut_by: UpstreamBroke | None = None
         """Why the answer is to end early, once it is."""
@@ -160,6 +165,8 @@ class Exchange:
     async def _start(self, status: int, headers: Headers) -> None:
         self.status = status
         headers += self._headers
+        if self.answered_by:
+            headers.append((ANSWERED_BY, self.answered_by.encode("latin-1", "replace")))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 

@@ -3,12 +3,13 @@
 The checks come in Ollama's own order (ollama-api 4.5), because clients match on the first one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry, invalid_name
 from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported
+from ollama_bridge.providers.provider import Target
 from ollama_bridge.server import pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
@@ -23,9 +24,8 @@ Request = ollama.ChatRequest | ollama.GenerateRequest
 
 
 class Question(NamedTuple):
-    """A request on its way up, and how its answer is to be given."""
+    """What one target is asked, and how its answer is to be given."""
 
-    entry: Entry
     path: str
     body: dict[str, Any]
     form: lines.Form
@@ -33,6 +33,10 @@ class Question(NamedTuple):
     """Length of the prompt, to estimate its tokens if nobody counts them."""
     names: Mapping[str, str] = MappingProxyType({})
     """The client's tool names by the names sent, where they differ."""
+
+
+Ask = Callable[[Target], Question]
+"""The question as this target has to be asked; raises BridgeError for what cannot be asked."""
 
 
 async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -49,15 +53,20 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
     _check_abilities(entry, request, "chat", "tools" if request.tools else "")
     if entry.alias:
         request = custom.chat(request, entry.alias)
-    provider = entry.target.provider
-    body, names = chat.to_openai(
-        request, entry.target.model, extra=provider.extra_options, efforts=provider.efforts
-    )
-    if nothing:
-        return await _idle(bridge, exchange, entry, request, lines.CHAT, "load")
     characters = sum(len(message.content) for message in request.messages or ())
-    question = Question(entry, generate.CHAT, body, lines.CHAT, characters, names)
-    return await _answer(bridge, exchange, request, question, watch)
+
+    def ask(target: Target) -> Question:
+        provider = target.provider
+        body, names = chat.to_openai(
+            request, target.model, extra=provider.extra_options, efforts=provider.efforts
+        )
+        return Question(generate.CHAT, body, lines.CHAT, characters, names)
+
+    if nothing:
+        ask(entry.target)  # what cannot be asked is refused here too
+        return await _idle(bridge, exchange, entry, request, lines.CHAT, "load")
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    return await _answer(errand, request, ask)
 
 
 async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -74,19 +83,25 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
     _check_abilities(entry, request, "generate", "insert" if request.suffix else "")
     if entry.alias:
         request = custom.generate(request, entry.alias)
-    provider = entry.target.provider
-    body = generate.to_openai(
-        request,
-        entry.target.model,
-        extra=provider.extra_options,
-        efforts=provider.efforts,
-        before=custom.before(entry.alias) if entry.alias else (),
-    )
-    if not request.prompt:
-        return await _idle(bridge, exchange, entry, request, lines.GENERATE, "load")
+    before = custom.before(entry.alias) if entry.alias else ()
     characters = len(request.prompt) + len(request.system)
-    question = Question(entry, generate.path(request), body, lines.GENERATE, characters)
-    return await _answer(bridge, exchange, request, question, watch)
+
+    def ask(target: Target) -> Question:
+        provider = target.provider
+        body = generate.to_openai(
+            request,
+            target.model,
+            extra=provider.extra_options,
+            efforts=provider.efforts,
+            before=before,
+        )
+        return Question(generate.path(request), body, lines.GENERATE, characters)
+
+    if not request.prompt:
+        ask(entry.target)  # what cannot be asked is refused here too
+        return await _idle(bridge, exchange, entry, request, lines.GENERATE, "load")
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    return await _answer(errand, request, ask)
 
 
 async def find(bridge: Bridge, name: str) -> Entry:
@@ -141,47 +156,46 @@ async def _idle(
     await exchange.answer(lines.idle(form, request.model, bridge.stamp, reason))
 
 
-async def _answer(
-    bridge: Bridge, exchange: Exchange, request: Request, question: Question, watch: Stopwatch
-) -> None:
+async def _answer(errand: Errand, request: Request, ask: Ask) -> None:
     """Send it up, and what comes back down."""
-    provider = question.entry.target.provider
+
+    async def attempt(errand: Errand) -> None:
+        await _ask(errand, request, ask(errand.target))
+
+    await errand.exchange.while_connected(errand.deliver(attempt))
+
+
+def _reply(errand: Errand, request: Request, question: Question) -> Reply:
+    """What reads this target's reply and says it in Ollama's lines."""
+    watch, stamp = errand.watch, errand.bridge.stamp
     streamed = request.stream is not False
-    writer = (lines.Lines if streamed else lines.Whole)(question.form, request.model, bridge.stamp)
-    reply = Reply(
+    writer = (lines.Lines if streamed else lines.Whole)(question.form, request.model, stamp)
+    return Reply(
         writer,
         watch,
-        provider=provider.name,
+        provider=errand.provider.name,
         prompt_characters=question.characters,
         show_thinking=request.think is not False,
         names=question.names,
         top_logprobs=request.top_logprobs,
         seed=f"{watch.begun}{request.model}",
     )
-    await exchange.while_connected(_ask(bridge, exchange, request, question, watch, reply))
 
 
-async def _ask(
-    bridge: Bridge,
-    exchange: Exchange,
-    request: Request,
-    question: Question,
-    watch: Stopwatch,
-    reply: Reply,
-) -> None:
-    body = question.body
+async def _ask(errand: Errand, request: Request, question: Question) -> None:
+    exchange, body = errand.exchange, question.body
     stops = body.get("stop") or ()
-    errand = Errand(bridge, exchange, question.entry, request.model, watch)
+    reply = _reply(errand, request, question)
     opened = await errand.open(question.path, body)
     reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
-    bridge.touch(question.entry, request.keep_alive)
+    errand.bridge.touch(errand.entry, request.keep_alive)
     try:
         if request.stream is not False:
             await pump.stream(opened, reply, exchange)
         else:
             await exchange.answer(await pump.collect(opened, reply))
     finally:
-        note(exchange, reply, watch)
+        note(exchange, reply, errand.watch)
 
 
 def note(exchange: Exchange, reply: pump.Reply, watch: Stopwatch) -> None:

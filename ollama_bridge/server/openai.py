@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import (
@@ -42,9 +42,8 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
     entry = await find(bridge, request.model)
     passage_tools.mend(request)
     _check_abilities(entry, request, "chat")
-    if entry.alias:
-        passage.add_to_chat(request, entry.alias, entry.target.provider.extra_options)
-    await _answer(Errand(bridge, exchange, entry, request.model, watch), request, CHAT)
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    await _answer(errand, request, CHAT)
 
 
 async def completions_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -58,14 +57,8 @@ async def completions_route(bridge: Bridge, exchange: Exchange) -> None:
         bridge.touch(entry, None)
         return await _loaded(bridge, exchange, request)
     _check_abilities(entry, request, "generate")
-    chat = passage.as_chat(request)
-    if entry.alias:
-        extra = entry.target.provider.extra_options
-        passage.add_to_completion(request, entry.alias, extra)
-        if chat:
-            passage.add_to_chat(chat, entry.alias, extra)
-    errand = Errand(bridge, exchange, entry, request.model, watch)
-    return await _answer(errand, request, COMPLETIONS, chat)
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    return await _answer(errand, request, COMPLETIONS)
 
 
 async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -79,8 +72,12 @@ async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
         entry = await find(bridge, request.model)
     except ModelNotFound as error:
         raise ModelNotFound(f'model "{request.model}" not found, try pulling it first') from error
-    errand = Errand(bridge, exchange, entry, request.model, watch)
-    await exchange.while_connected(_embed(errand, request))
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+
+    async def attempt(errand: Errand) -> None:
+        await _embed(errand, request)
+
+    await exchange.while_connected(errand.deliver(attempt))
 
 
 async def models_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -108,13 +105,13 @@ async def transcriptions_route(bridge: Bridge, exchange: Exchange) -> None:
     upload = passage.read_upload(await exchange.body(), kind)
     name = upload.text("model")
     entry = await find(bridge, name)
-    errand = Errand(bridge, exchange, entry, name, watch)
-    form = upload.with_model(entry.target.model)
 
-    async def ask() -> Opened:
-        return await errand.open_form(SPEECH, kind, form)
+    async def attempt(errand: Errand) -> None:
+        form = upload.with_model(errand.target.model)
+        await _relay(errand, errand.open_form(SPEECH, kind, form), "speech recognition")
 
-    await exchange.while_connected(_relay(errand, ask, "speech recognition"))
+    errand = Errand.of(bridge, exchange, entry, name, watch)
+    await exchange.while_connected(errand.deliver(attempt))
 
 
 async def images_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -124,12 +121,12 @@ async def images_route(bridge: Bridge, exchange: Exchange) -> None:
     if not request.model.strip():
         raise BadRequest("model is required")
     entry = await find(bridge, request.model)
-    errand = Errand(bridge, exchange, entry, request.model, watch)
 
-    async def ask() -> Opened:
-        return await errand.open(IMAGES, _body(errand, request))
+    async def attempt(errand: Errand) -> None:
+        await _relay(errand, errand.open(IMAGES, _body(errand, request)), "image generation")
 
-    await exchange.while_connected(_relay(errand, ask, "image generation"))
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+    await exchange.while_connected(errand.deliver(attempt))
 
 
 def _begin(bridge: Bridge, exchange: Exchange) -> Stopwatch:
@@ -149,31 +146,41 @@ def _check_abilities(entry: Entry, request: passage.Request, verb: str) -> None:
 
 def _body(errand: Errand, request: passage.Request) -> passage.Fields:
     """What the upstream gets: the bytes that came, unless the provider has edits to make."""
-    target = errand.entry.target
-    return request.body(target.model, decoded=bool(target.provider.quirks))
+    return request.body(errand.target.model, decoded=bool(errand.provider.quirks))
 
 
-async def _answer(
-    errand: Errand, request: passage.Request, path: str, chat: passage.Request | None = None
-) -> None:
-    """Send it up, and what comes back down; `chat` is what to ask where `path` does not exist."""
-    provider = errand.entry.target.provider.name
-    reply: passed.Stream | passed.Whole
-    if request.stream:
-        wanted = request.wants_usage
-        reply = passed.Stream(errand.name, errand.watch, provider=provider, wants_usage=wanted)
-    else:
-        reply = passed.Whole(errand.name, errand.watch, provider=provider)
-    await errand.exchange.while_connected(_ask(errand, request, path, chat, reply))
+async def _answer(errand: Errand, request: passage.Request, path: str) -> None:
+    """Send it up, and what comes back down."""
+
+    async def attempt(errand: Errand) -> None:
+        await _ask(errand, request, path)
+
+    await errand.exchange.while_connected(errand.deliver(attempt))
 
 
-async def _ask(
-    errand: Errand,
-    request: passage.Request,
-    path: str,
-    chat: passage.Request | None,
-    reply: passed.Stream | passed.Whole,
-) -> None:
+def _reply(errand: Errand, request: passage.Request) -> passed.Stream | passed.Whole:
+    provider = errand.provider.name
+    if not request.stream:
+        return passed.Whole(errand.name, errand.watch, provider=provider)
+    wanted = request.wants_usage
+    return passed.Stream(errand.name, errand.watch, provider=provider, wants_usage=wanted)
+
+
+def _with_own(errand: Errand, request: passage.Request) -> passage.Request:
+    """With what a model of the user's own adds, in this provider's terms."""
+    own, extra = errand.entry.alias, errand.provider.extra_options
+    if own is None:
+        return request
+    return _ADD_OWN[request.kind](passage.copy(request), own, extra)
+
+
+_ADD_OWN = {passage.CHAT: passage.add_to_chat, passage.COMPLETION: passage.add_to_completion}
+
+
+async def _ask(errand: Errand, request: passage.Request, path: str) -> None:
+    """Ask for `path`; a text completion is asked for as a chat where there are only chats."""
+    reply = _reply(errand, request)
+    chat = passage.as_chat(request) if path == COMPLETIONS else None
     try:
         opened = await _opened(errand, request, path)
     except UpstreamFailed as error:
@@ -193,13 +200,13 @@ async def _ask(
 
 async def _opened(errand: Errand, request: passage.Request, path: str) -> Opened:
     """The reply to a chat or a completion; nothing that was asked for may have been dropped."""
-    body = _body(errand, request)
+    body = _body(errand, _with_own(errand, request))
     stops = body.get("stop")
     opened = await errand.open(path, body)
     if body.get("stop") == stops:
         return opened
     await opened.aclose()
-    provider = errand.entry.target.provider.name
+    provider = errand.provider.name
     raise NotSupported(f"{provider} takes at most {len(body['stop'])} stop strings; send fewer")
 
 
@@ -229,20 +236,20 @@ async def _embed(errand: Errand, request: passage.Request) -> None:
         del body["encoding_format"]  # encoded here instead (quirk I2)
         opened = await errand.open(EMBEDDINGS, body)
     errand.bridge.touch(errand.entry, None)
-    provider = errand.entry.target.provider.name
+    provider = errand.provider.name
     said, tokens = passed.embeddings(await opened.whole(), errand.name, form, provider)
     errand.exchange.log["tokens"] = (tokens, 0)
     await errand.exchange.answer(said)
 
 
-async def _relay(errand: Errand, ask: Callable[[], Awaitable[Opened]], what: str) -> None:
+async def _relay(errand: Errand, asking: Awaitable[Opened], what: str) -> None:
     """A reply that is not looked into, whole or in pieces, just as the upstream sends it."""
     try:
-        opened = await ask()
+        opened = await asking
     except UpstreamFailed as error:
         if error.upstream_status not in _NO_ROUTE:
             raise
-        provider = errand.entry.target.provider.name
+        provider = errand.provider.name
         raise _NoSuchService(
             f"{provider} offers no {what} ({error.detail}); name a model of a provider that does"
         ) from error

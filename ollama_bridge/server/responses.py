@@ -35,8 +35,12 @@ async def create_route(bridge: Bridge, exchange: Exchange) -> None:
     _check_abilities(entry, request)
     if request.stream:
         exchange.add_headers(_STREAMING)
-    errand = Errand(bridge, exchange, entry, request.model, watch)
-    await exchange.while_connected(_answer(errand, request, body))
+    errand = Errand.of(bridge, exchange, entry, request.model, watch)
+
+    async def attempt(errand: Errand) -> None:
+        await _answer(errand, request, body)
+
+    await exchange.while_connected(errand.deliver(attempt))
 
 
 def _check_abilities(entry: Entry, request: wire.Request) -> None:
@@ -50,12 +54,14 @@ def _check_abilities(entry: Entry, request: wire.Request) -> None:
 
 
 async def _answer(errand: Errand, request: wire.Request, body: bytes) -> None:
-    if errand.entry.target.provider.responses:
+    if errand.provider.responses:
         opened = await _passed_on(errand, request, body)
         if opened is not None:
-            provider = errand.entry.target.provider.name
             passage = Passage(
-                request.model, errand.watch, provider=provider, streamed=bool(request.stream)
+                request.model,
+                errand.watch,
+                provider=errand.provider.name,
+                streamed=bool(request.stream),
             )
             await _deliver(errand, request, opened, passage)
             return
@@ -64,8 +70,8 @@ async def _answer(errand: Errand, request: wire.Request, body: bytes) -> None:
 
 async def _passed_on(errand: Errand, request: wire.Request, body: bytes) -> pump.Opened | None:
     """The service's own response; None when there is no such route where it is said to be."""
-    target = errand.entry.target
-    sent = responses.passed_on(wire.fields(body), request, target.model, errand.entry.alias)
+    model, alias = errand.target.model, errand.entry.alias
+    sent = responses.passed_on(wire.fields(body), request, model, alias)
     try:
         return await errand.open(responses.PATH, sent)
     except UpstreamFailed as error:
@@ -76,10 +82,10 @@ async def _passed_on(errand: Errand, request: wire.Request, body: bytes) -> pump
 
 async def _translated(errand: Errand, request: wire.Request) -> None:
     responses.check(request)
-    provider = errand.entry.target.provider
+    provider = errand.provider
     question = responses.to_openai(
         request,
-        errand.entry.target.model,
+        errand.target.model,
         own=errand.entry.alias,
         extra=provider.extra_options,
         efforts=provider.efforts,

@@ -1,14 +1,28 @@
-"""One request on its way up to a provider: what every route that asks a model does the same way."""
+"""One request on its way up: what every route that asks a model does the same way.
+
+Strategy: a route says in an `Attempt` how it asks one target and gives its answer. `deliver` makes
+the attempts, target by target, for as long as the client has not been told anything.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
-from ollama_bridge.errors import UpstreamFailed
+from ollama_bridge.errors import (
+    BridgeError,
+    KeyMissing,
+    ModelNotFound,
+    NotSupported,
+    UpstreamFailed,
+)
+from ollama_bridge.providers.provider import Provider, Target
 from ollama_bridge.server.bridge import Bridge, Upstream
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.pump import Opened
 from ollama_bridge.translate.stats import Stopwatch
+
+OWN_FAULT = frozenset({400, 409, 413, 414, 422})
+"""Statuses of an upstream that finds fault with the request; another would find it as well."""
 
 
 class Errand(NamedTuple):
@@ -20,6 +34,34 @@ class Errand(NamedTuple):
     name: str
     """What the client calls the model."""
     watch: Stopwatch
+    target: Target
+    """The one that is asked now."""
+
+    @classmethod
+    def of(
+        cls, bridge: Bridge, exchange: Exchange, entry: Entry, name: str, watch: Stopwatch
+    ) -> "Errand":
+        """An errand to the model's first target."""
+        return cls(bridge, exchange, entry, name, watch, entry.target)
+
+    @property
+    def provider(self) -> Provider:
+        """The one that is asked now."""
+        return self.target.provider
+
+    async def deliver(self, attempt: "Attempt") -> None:
+        """Answer by the first target that can, trying them in order; the last one's error stands.
+
+        Once the client has been told anything there is no second attempt (upstream-quirks 0.7).
+        """
+        *others, last = self.entry.targets
+        for target in others:
+            try:
+                return await attempt(self._replace(target=target))
+            except BridgeError as error:
+                if self.exchange.started or not _may_fare_better(error):
+                    raise
+        return await attempt(self._replace(target=last))
 
     async def open(self, path: str, body: dict[str, Any]) -> Opened:
         """The reply to a JSON body, once its status is known to be good."""
@@ -32,7 +74,8 @@ class Errand(NamedTuple):
         )
 
     async def _sent(self, ask: Callable[[Upstream], Awaitable[Opened]]) -> Opened:
-        provider = self.entry.target.provider
+        provider = self.provider
+        self.exchange.answered_by = f"{provider.name}/{self.target.model}"
         log = self.exchange.log
         log |= {"model": self.name, "provider": provider.name}
         upstream = await self.bridge.upstream(provider)
@@ -46,3 +89,14 @@ class Errand(NamedTuple):
             raise
         log["upstream"] = 200
         return opened
+
+
+Attempt = Callable[[Errand], Awaitable[None]]
+"""Asks the errand's target and answers the client; raises before the first byte or not at all."""
+
+
+def _may_fare_better(error: BridgeError) -> bool:
+    """Whether another target may answer what this one did not."""
+    if isinstance(error, UpstreamFailed):
+        return error.upstream_status not in OWN_FAULT
+    return isinstance(error, KeyMissing | ModelNotFound | NotSupported)

@@ -173,7 +173,12 @@ def says_nothing(request: Request) -> bool:
     return not request.given("prompt") or request.value("prompt") == ""
 
 
-def add_to_chat(request: Request, own: Customised, extra: Mapping[str, str]) -> None:
+def copy(request: Request) -> Request:
+    """The same request, to be edited."""
+    return Request(request.kind, dict(request.fields))
+
+
+def add_to_chat(request: Request, own: Customised, extra: Mapping[str, str]) -> Request:
     """What a model of the user's own adds: turns, system prompt and parameters."""
     turns = request.fields["messages"]
     turns = _turns.decode(turns) if isinstance(turns, msgspec.Raw) else turns
@@ -182,10 +187,10 @@ def add_to_chat(request: Request, own: Customised, extra: Mapping[str, str]) -> 
         added.insert(0, {"role": "system", "content": own.system})
     if added:
         request.fields["messages"] = [*added, *turns]
-    add_parameters(request, own, extra)
+    return add_parameters(request, own, extra)
 
 
-def add_to_completion(request: Request, own: Customised, extra: Mapping[str, str]) -> None:
+def add_to_completion(request: Request, own: Customised, extra: Mapping[str, str]) -> Request:
     """The same for a text completion, which has no turns: the system prompt begins the text."""
     prompt = request.value("prompt")
     if own.system and isinstance(prompt, str):
@@ -195,7 +200,7 @@ def add_to_completion(request: Request, own: Customised, extra: Mapping[str, str
             f'"{request.model}" has a system prompt, which can only go before a prompt that is one '
             "text; use /v1/chat/completions"
         )
-    add_parameters(request, own, extra)
+    return add_parameters(request, own, extra)
 
 
 def as_chat(request: Request) -> Request | None:
@@ -213,12 +218,13 @@ def as_chat(request: Request) -> Request | None:
 _TEXT_ONLY = frozenset({"prompt", "suffix", "echo", "best_of", "logprobs"})
 
 
-def add_parameters(request: Request, own: Customised, extra: Mapping[str, str]) -> None:
+def add_parameters(request: Request, own: Customised, extra: Mapping[str, str]) -> Request:
     """Parameters of the user's own model; what the client asks for wins."""
     for name, value in options.to_openai(own.parameters, extra).items():
         limited = name == "max_tokens" and request.given("max_completion_tokens")
         if not limited and not request.given(name):
             request.fields[name] = value
+    return request
 
 
 def _as_go_reads(body: bytes, kind: str) -> Fields:
