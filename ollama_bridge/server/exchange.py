@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mutab
 from typing import Any
 
 from ollama_bridge.errors import BadRequest, BridgeError, UpstreamBroke
-from ollama_bridge.server import flow
+from ollama_bridge.server import flow, straight
 from ollama_bridge.translate import lines
 
 Message = MutableMapping[str, Any]
@@ -63,6 +63,7 @@ class Exchange:
         self._work: asyncio.Task[Any] | None = None
         self._receive = receive
         self._send = send
+        self._write = straight.writer(send)
         self._headers = headers
 
     @property
@@ -125,6 +126,8 @@ class Exchange:
 
     def push(self, data: bytes) -> Awaitable[None] | None:
         """The same as `line`, done at once; what a slow client leaves to wait for comes back."""
+        if self._write is not None and self.status and self._write(data):
+            return None
         return flow.begun(self.line(data))
 
     async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:

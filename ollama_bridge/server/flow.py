@@ -9,13 +9,10 @@ from typing import Any, Protocol
 class Sink(Protocol):
     """Takes a body read by read."""
 
-    @property
-    def over(self) -> bool:
-        """Nothing more is wanted."""
-
-    @property
-    def patience(self) -> float | None:
-        """Seconds that are left for the rest of the body; None while there is no hurry."""
+    over: bool
+    """Nothing more is wanted."""
+    patience: float | None
+    """Seconds that are left for the rest of the body; None while there is no hurry."""
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """Use what was read; what comes back has to be awaited before more is read."""

@@ -110,16 +110,19 @@ class _Sink:
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
+        self.over = False
+        self.patience: float | None = None
         self.rest = b""
         """What the last read said: it leaves together with the end."""
 
-    @property
-    def over(self) -> bool:
-        return self._reply.over
-
-    @property
-    def patience(self) -> float | None:
-        return GRACE if self._reply.finished else None
+    def _fed(self, data: bytes) -> bytes:
+        reply = self._reply
+        said = reply.feed(data)
+        if reply.over:
+            self.over = True
+        elif reply.finished:
+            self.patience = GRACE
+        return said
 
 
 class _Lines(_Sink):
@@ -130,8 +133,8 @@ class _Lines(_Sink):
         self._exchange = exchange
 
     def take(self, data: bytes) -> Awaitable[None] | None:
-        said = self._reply.feed(data)
-        if self._reply.over:
+        said = self._fed(data)
+        if self.over:
             self.rest = said
             return None
         return self._exchange.push(said) if said else None
@@ -145,4 +148,4 @@ class _Parts(_Sink):
         self.said: list[bytes] = []
 
     def take(self, data: bytes) -> None:
-        self.said.append(self._reply.feed(data))
+        self.said.append(self._fed(data))

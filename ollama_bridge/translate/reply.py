@@ -155,7 +155,7 @@ class Reply:
             return b""
         return self._event(payload)
 
-    def _read(self, payload: bytes) -> openai.Chunk:
+    def _loosely(self, payload: bytes) -> openai.Chunk:
         try:
             return openai.chunk(payload)
         except (ValueError, RecursionError) as error:
@@ -165,7 +165,10 @@ class Reply:
             ) from error
 
     def _event(self, payload: bytes, *, whole: bool = False) -> bytes:
-        chunk = self._read(payload)
+        try:
+            chunk = openai.typed(payload)
+        except (ValueError, RecursionError):
+            chunk = self._loosely(payload)
         if chunk.error or chunk.object == "error" or chunk.type == "error":
             # older servers put the words beside the mark, not into `error`
             error = chunk.error or openai.loose(payload.decode(errors="replace"))
@@ -262,6 +265,8 @@ class Reply:
             self._watch.token()
         self._said = True
         self._characters += len(text)
+        if self._stops is None and not self._logprobs and len(text) <= LONGEST_LINE:
+            return self._writer.text(text)
         if self._stops is not None:
             text = self._stops.feed(text)
             if self._stops.stopped:

@@ -92,7 +92,8 @@ class Chunk(Struct, gc=False):
 
 _T = TypeVar("_T")
 
-_typed = msgspec.json.Decoder(Chunk)
+typed = msgspec.json.Decoder(Chunk).decode
+"""What nearly every server sends; raises ValueError for anything else."""
 
 
 def _finite(number: str) -> float | None:
@@ -106,7 +107,7 @@ _loose = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=lamb
 def chunk(payload: bytes) -> Chunk:
     """One event or completion; raises ValueError when it is not a JSON object."""
     try:
-        return _typed.decode(payload)
+        return typed(payload)
     except ValueError:
         return _chunk(loose(payload.decode(errors="replace")))
 
