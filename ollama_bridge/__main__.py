@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from ollama_bridge import __version__, daemon, log
 from ollama_bridge.errors import BridgeError
@@ -13,16 +14,20 @@ from ollama_bridge.service import plan
 def main(arguments: list[str] | None = None) -> int:
     """Serve; the exit code."""
     given = _parser().parse_args(arguments)
-    environ = os.environ | ({plan.STATE: given.state} if given.state else {})
-    options = daemon.Options(
-        config_path=given.config,
-        host=given.host,
-        port=given.port,
-        log_format=given.log_format,
-        verbose=given.verbose,
-        finish=given.finish,
-        instance=given.instance,
-    )
+    return serve(_options(given), given.state)
+
+
+def options(arguments: list[str]) -> daemon.Options | None:
+    """What they ask for; None where they are wrong, for somebody else to say so."""
+    try:
+        return _options(_parser(exit_on_error=False).parse_args(arguments))
+    except (argparse.ArgumentError, argparse.ArgumentTypeError, _Wrong):
+        return None
+
+
+def serve(options: daemon.Options, state: str = "") -> int:
+    """Serve; the exit code."""
+    environ = os.environ | ({plan.STATE: state} if state else {})
     try:
         return daemon.serve(options, environ)
     except BridgeError as error:
@@ -32,9 +37,35 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ollama_bridge", description="Run the Ollama Bridge daemon."
+def _options(given: argparse.Namespace) -> daemon.Options:
+    return daemon.Options(
+        config_path=given.config,
+        host=given.host,
+        port=given.port,
+        log_format=given.log_format,
+        verbose=given.verbose,
+        finish=given.finish,
+        instance=given.instance,
+    )
+
+
+class _Wrong(Exception):
+    """Arguments that are none."""
+
+
+class _Raising(argparse.ArgumentParser):
+    """Python before 3.12 exits for some errors all the same."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Wrong(message)
+
+
+def _parser(*, exit_on_error: bool = True) -> argparse.ArgumentParser:
+    parser = (argparse.ArgumentParser if exit_on_error else _Raising)(
+        prog="python -m ollama_bridge",
+        description="Run the Ollama Bridge daemon.",
+        exit_on_error=exit_on_error,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file")
     parser.add_argument("--state", metavar="FOLDER", help="folder for state and logs")

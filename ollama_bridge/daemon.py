@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from ollama_bridge.keys import Keys
     from ollama_bridge.server import ending
+    from ollama_bridge.server.app import App
+    from ollama_bridge.server.front import Front
 
 _log = logging.getLogger("ollama_bridge")
 
@@ -137,6 +139,7 @@ class _Daemon:
         self._state = state
         self._note = note
         self._server: ending.Server | None = None
+        self._front: Front | None = None
         self._signals: list[int] = []
 
     def run(self, sockets: list[socket.socket]) -> int:
@@ -158,15 +161,25 @@ class _Daemon:
     def _serve(self, server: "ending.Server", sockets: list[socket.socket]) -> None:
         try:
             server.run(sockets=sockets)
+            if self._front is not None and self._front.error is not None:
+                raise self._front.error
         except SystemExit as error:  # uvicorn's way to say that the application did not start
             raise BridgeError("the server could not start; see `ollama-bridge logs`") from error
 
     def _build(self) -> "ending.Server":
-        from ollama_bridge.keys import Keys  # all of it after the port listens
-        from ollama_bridge.server import app, ending
+        from ollama_bridge.server import ending, front  # after the port listens
+
+        self._front = front.Front(self._application, self._stop)
+        settings = _server_settings(self._front, self._ready)
+        return ending.Server(settings, self._front, self._options.finish)
+
+    def _application(self) -> "App":
+        """Import and build what answers; called in a thread, while the port answers already."""
+        from ollama_bridge.keys import Keys
+        from ollama_bridge.server import app
 
         keys = Keys(self._environ)
-        application = app.build(
+        return app.build(
             self._complete(self._settings),
             keys=keys,
             instance=self._note.id,
@@ -176,8 +189,6 @@ class _Daemon:
             state=self._state,
             edit=lambda change: editing.edit(self._settings.path, change, self._environ),
         )
-        settings = _server_settings(application, self._ready)
-        return ending.Server(settings, application, self._options.finish)
 
     def _reload(self, keys: "Keys") -> Config:
         """The settings anew; what the sockets are bound to stays until a restart."""
@@ -195,8 +206,6 @@ class _Daemon:
         return _with_demo(settings)
 
     async def _ready(self) -> None:
-        gc.collect()
-        gc.freeze()  # a full collection of everything imported would stop the loop for 50 ms
         gc.set_threshold(50_000, 20, 50)
         _log.info(
             "Ollama Bridge %s listens on %s, settings %s",
@@ -243,6 +252,7 @@ def _server_settings(application: Any, ready: Callable[[], Any]) -> "uvicorn.Con
 
     return uvicorn.Config(
         application,
+        interface="asgi3",
         loop="auto",  # uvloop where it is installed
         http="httptools",
         ws="none",

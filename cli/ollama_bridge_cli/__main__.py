@@ -1,5 +1,5 @@
 """`python -m ollama_bridge_cli`: the command line where its script is not installed."""
 
-from ollama_bridge_cli.main import main
+from ollama_bridge_cli.entry import main
 
 main()

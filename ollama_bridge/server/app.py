@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ollama_bridge import __version__, log
+from ollama_bridge import log
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, UpstreamBroke
 from ollama_bridge.server import (
@@ -36,6 +36,7 @@ from ollama_bridge.server import (
 from ollama_bridge.server import bridge as running
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
+from ollama_bridge.server.front import IDENTITY
 from ollama_bridge.server.guard import Guard, Verdict
 from ollama_bridge.server.routes import Route
 
@@ -60,7 +61,6 @@ RECENT = 10
 _log = logging.getLogger("ollama_bridge")
 _requests = logging.getLogger(log.REQUESTS)
 _SLASHES = re.compile(r"/{2,}")
-_IDENTITY = (b"x-ollama-bridge", __version__.encode())
 
 
 def build(
@@ -113,6 +113,7 @@ class App:
         self._guard = _guard(bridge.config)
         self._access = self._access_of(bridge.config)
         self._admin: Any = None
+        self._warm: asyncio.Future[None] | None = None
         self._ids = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +153,7 @@ class App:
         if self._access is not None:
             scope, path, key = access.without_key(scope, path)
         verdict = self._guard.check(scope["method"], path, scope["headers"])
-        exchange = Exchange(scope, receive, send, [_IDENTITY, *verdict.headers])
+        exchange = Exchange(scope, receive, send, [IDENTITY, *verdict.headers])
         if verdict.status:
             await _turn_away(exchange, verdict)
             return
@@ -257,12 +258,21 @@ class App:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        warm = asyncio.ensure_future(self._warm_up())
+        self.begin()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        warm.cancel()
-        await self.bridge.aclose()
+        await self.end()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def begin(self) -> None:
+        """Start what runs beside the requests; needs a running loop."""
+        self._warm = asyncio.ensure_future(self._warm_up())
+
+    async def end(self) -> None:
+        """Stop it, and close every client."""
+        if self._warm is not None:
+            self._warm.cancel()
+        await self.bridge.aclose()
 
     async def _warm_up(self) -> None:
         """What makes the first request as quick as the second, done after the port answers."""

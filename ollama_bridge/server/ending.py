@@ -10,7 +10,7 @@ import socket
 
 import uvicorn
 
-from ollama_bridge.server.app import App
+from ollama_bridge.server.front import Front
 
 CUT_SECONDS = 1
 """How long clients have to take the error that ends their stream."""
@@ -21,7 +21,7 @@ _log = logging.getLogger("ollama_bridge")
 class Server(uvicorn.Server):
     """uvicorn's server; `patience` is how many seconds a stop waits for answers."""
 
-    def __init__(self, config: uvicorn.Config, app: App, patience: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: Front, patience: float) -> None:
         super().__init__(config)
         self.patience = patience
         self._app = app

@@ -4,13 +4,11 @@ from ollama_bridge.catalog import Catalog
 from ollama_bridge.errors import BadRequest, ModelNotFound
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, Exchange
+from ollama_bridge.server.front import ROOT, VERSION
 from ollama_bridge.server.inference import find
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.translate import models
 from ollama_bridge.wire import ollama
-
-OLLAMA_VERSION = "0.32.15"
-"""The Ollama release this API follows. Plain digits: Codex, Copilot and Open WebUI compare it."""
 
 PATIENCE = 0.7
 """Seconds a listing waits for a provider never heard from: some clients give up after one."""
@@ -21,12 +19,12 @@ PATIENCE_AT_START = 3.0
 
 async def root(_bridge: Bridge, exchange: Exchange) -> None:
     """GET|HEAD /: the heartbeat."""
-    await exchange.answer(b"Ollama is running", kind=TEXT)
+    await exchange.answer(ROOT, kind=TEXT)
 
 
 async def version(_bridge: Bridge, exchange: Exchange) -> None:
     """GET|HEAD /api/version."""
-    await exchange.answer(f'{{"version":"{OLLAMA_VERSION}"}}'.encode())
+    await exchange.answer(VERSION)
 
 
 async def tags(bridge: Bridge, exchange: Exchange) -> None:
