@@ -1,12 +1,12 @@
 """Base64 as Go reads it, and where Go says that it goes wrong."""
 
-import binascii
 import re
 
 from ollama_bridge.errors import BadRequest
 
 _PREFIX = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_PIECE = 64 * 1024
 _CONTENT = re.compile(rb"[^\r\n]")
 
 
@@ -25,13 +25,12 @@ def standard(text: str) -> str:
 
 
 def _is_base64(text: str) -> bool:
-    if len(text) % 4 or text.endswith("==="):  # strict mode lets superfluous padding pass
+    """Looked at, not decoded, and in pieces: images hold megabytes, and fresh memory is slow."""
+    if len(text) % 4 or not text.isascii():
         return False
-    try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        return False
-    return True
+    end = len(text) - text.endswith("=") - text.endswith("==")
+    pieces = (text[at : min(at + _PIECE, end)] for at in range(0, end, _PIECE))
+    return not any(piece.encode().translate(None, _DIGITS) for piece in pieces)
 
 
 def _wrong_byte(text: str) -> int:
