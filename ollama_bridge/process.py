@@ -171,17 +171,17 @@ def stop(
 
 
 def _stop(state: Path, timeout: float, patience: float, waiting: Waiting) -> bool:
-    note = instance.read(state)
     finish = max(0.0, timeout - _CUT_SECONDS) if timeout < STOP_SECONDS else None
-    try:
-        running = client.connect(state, patience)
-        if answers := running.status()["active"]:
-            waiting(answers)
-        running.shutdown(finish)
-    except NotRunning:
-        if is_gone(state, 0):
-            instance.remove(state)  # left by a daemon that was killed
-            return False
+    running = join(state, patience)  # it may be starting: the note is then still the last one's
+    if running is None and is_gone(state, 0):
+        instance.remove(state)  # left by a daemon that was killed
+        return False
+    note = instance.read(state)
+    if running is not None:
+        with contextlib.suppress(NotRunning):
+            if answers := running.status()["active"]:
+                waiting(answers)
+            running.shutdown(finish)
     if not is_gone(state, timeout):
         _end(note)
         if not is_gone(state, _KILL_SECONDS):
