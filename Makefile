@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test test-screen test-install check format test-upstream test-clients client-table bench bundle clean
+.PHONY: help start stop test test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,8 +45,11 @@ test-clients: .venv/.developing ## Run real clients, each in its own environment
 client-table: .venv/.developing ## Write what the last test-clients found into the README
 	$(BIN)/python tests/clients/table.py
 
-bench: .venv/.developing ## Measure speed, with a byte-forwarding proxy beside it
+bench: .venv/.developing ## Measure speed against gates and goals; writes BENCHMARKS.md
 	$(BIN)/python tests/perf/bench.py --harness $(SHARED)/bench
+
+bench-peers: .venv/.developing ## Measure other programs of its kind beside it; writes BENCHMARKS.md
+	$(BIN)/python tests/perf/peers.py --harness $(SHARED)/bench
 
 bundle: .venv/.developing .venv-bundle/.installed ## Build dist/ollama-bridge, a folder that needs no Python, and try it
 	.venv-bundle/bin/pyinstaller --noconfirm --log-level ERROR --workpath .venv-bundle/build packaging/bundle/bundle.spec
