@@ -7,6 +7,7 @@ operating system frees it however the process ends.
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import logging
 import os
@@ -67,6 +68,18 @@ def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
     os.umask(0o077)  # logs and caches are nobody else's business
     settings = _settings(options, environ)
     state = files.folder(config.state_folder(environ))
+    try:
+        return _serve(options, environ, settings, state)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise files.unwritable(error, state) from error
+
+
+_UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+
+
+def _serve(options: Options, environ: Mapping[str, str], settings: Config, state: Path) -> int:
     with _alone(state):
         sockets = listening.listen(settings.server.host, settings.server.port)
         note = _note(options, environ, settings, listening.port_of(sockets))

@@ -20,6 +20,14 @@ def folder(path: Path) -> Path:
     return path
 
 
+def unwritable(error: OSError, path: Path) -> BridgeError:
+    """Our sentence for a file that the system did not let us write."""
+    return BridgeError(
+        f"{error.filename or path} cannot be written: {error.strerror}; `ollama-bridge doctor` "
+        "tells more"
+    )
+
+
 def replace(path: Path, text: str) -> None:
     """Write `text` with mode 0600 in one step; a symbolic link keeps pointing at the file."""
     path = path.resolve()

@@ -1,5 +1,6 @@
 """The note a running daemon leaves for its front ends: who it is and where it answers."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -76,4 +77,5 @@ def read(state: Path) -> Instance | None:
 
 def remove(state: Path) -> None:
     """Take the note away."""
-    (state / NAME).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        (state / NAME).unlink()

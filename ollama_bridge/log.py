@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import logging.handlers
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> None:
     handler.setFormatter(Json() if form == "json" else Text())
     handler.addFilter(_ours_or_serious)
     _collect_no_more_than_is_written()
+    logging.raiseExceptions = False  # a full disk stops the log, not the answers
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -78,6 +80,11 @@ def _after(path: Path, end: int) -> bytes | None:
             return file.read()
     except FileNotFoundError:  # between two names
         return b""
+
+
+def refused_origins(line: str) -> list[str]:
+    """The web origins that the guard turned away, by its line in the log."""
+    return re.findall(r"refused: Origin (\S+) is not allowed", line)
 
 
 class Gathering(logging.handlers.RotatingFileHandler):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ollama_bridge import client, config, errors, files, instance, occupant
 from ollama_bridge.client import Client
@@ -103,7 +104,7 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
         return _by(manager, state, timeout, environ)
     instance_id = secrets.token_hex(8)
     boot_log = state / BOOT_LOG
-    with boot_log.open("wb") as output:
+    with _emptied(boot_log) as output:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             how.command(instance_id),
             stdin=subprocess.DEVNULL,
@@ -123,6 +124,18 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
             child.terminate()  # a start that failed leaves nothing behind
             raise
         raise _last_words(child.returncode, boot_log) from None
+
+
+def _emptied(path: Path) -> BinaryIO:
+    """A new file, and proof that there is room for what a daemon may have to say."""
+    try:
+        file = path.open("wb", buffering=0)
+        file.write(b" " * 4096)
+        file.truncate(0)
+        file.seek(0)
+    except OSError as error:
+        raise files.unwritable(error, path) from error
+    return file
 
 
 def _by(
@@ -231,6 +244,8 @@ def is_gone(state: Path, timeout: float) -> bool:
         lock.acquire(timeout=timeout)
     except filelock.Timeout:
         return False
+    except OSError as error:
+        raise files.unwritable(error, state) from error
     lock.release()
     return True
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 ALLOWED = {
+    r"this user may not mount a small disk": "containers often lack the right to mount",
     r"this machine has no IPv6": "networks of containers often have none",
 }
 """Patterns of reasons, and why nothing is lost."""

@@ -11,7 +11,19 @@ from typer.core import TyperGroup
 from ollama_bridge import __version__
 from ollama_bridge.errors import BridgeError
 
-from . import chat, config, keys, lifecycle, models, providers, render, service, session, tray
+from . import (
+    chat,
+    config,
+    doctor,
+    keys,
+    lifecycle,
+    models,
+    providers,
+    render,
+    service,
+    session,
+    tray,
+)
 from .session import Session
 
 if TYPE_CHECKING:
@@ -55,6 +67,7 @@ def build() -> typer.Typer:
     app.command("logs")(lifecycle.logs)
     app.command("serve")(lifecycle.serve)
     app.command("run")(chat.run)
+    app.command("doctor")(doctor.doctor)
     app.command("tray")(tray.tray)
     nouns: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "providers": ("The services that answer.", providers.COMMANDS),

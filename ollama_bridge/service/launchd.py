@@ -86,12 +86,13 @@ class Agent:
 
     def serves(self, state: Path) -> bool:
         """By the state folder that the file names."""
-        try:
-            document = plistlib.loads(self.path.read_bytes())
-            named = document["EnvironmentVariables"][plans.STATE]
-        except (OSError, plistlib.InvalidFileException, ValueError, KeyError, TypeError):
-            return False
-        return bool(named == str(state))
+        variables = self._written().get("EnvironmentVariables")
+        return isinstance(variables, dict) and variables.get(plans.STATE) == str(state)
+
+    def missing(self) -> str:
+        """The program that the file names, when that is gone."""
+        program = str((self._written().get("ProgramArguments") or [""])[0])
+        return "" if Path(program).exists() else program
 
     def start(self) -> None:
         """Load it where it is not, and start it where it does not run."""
@@ -103,6 +104,13 @@ class Agent:
         """Ask it to end; after that clean exit launchd leaves it down."""
         if self.state().running:
             self._ask("kill", "SIGTERM", self._service)
+
+    def _written(self) -> dict[str, Any]:
+        try:
+            document = plistlib.loads(self.path.read_bytes())
+        except (OSError, plistlib.InvalidFileException, ValueError, TypeError):
+            return {}
+        return document if isinstance(document, dict) else {}
 
     def _unload(self) -> None:
         code, said = self._ask("bootout", self._service)

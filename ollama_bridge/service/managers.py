@@ -56,6 +56,9 @@ class Manager(Protocol):
     def state(self) -> State:
         """Whether it is there and runs."""
 
+    def missing(self) -> str:
+        """The program it would start, when that is not there."""
+
     def serves(self, state: Path) -> bool:
         """Whether it is installed and its daemon is the one of that state folder."""
 

@@ -1,5 +1,6 @@
 """Linux: a unit of the user's own systemd, which is told when the daemon answers."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ UNIT = f"{plans.NAME}.service"
 
 _HOPELESS = (2, SettingsInvalid.exit_code, PortTaken.exit_code)
 """Exit codes of a daemon that would fail again in the same way."""
+
+_EXEC = re.compile(r"(?m)^ExecStart=.*$")
 
 _KINDS = {kind.exit_code: kind for kind in (SettingsInvalid, PortTaken)}
 
@@ -108,6 +111,17 @@ class Unit:
         except (OSError, UnicodeDecodeError):
             return False
         return f"Environment={_variable(plans.STATE, str(state))}" in lines
+
+    def missing(self) -> str:
+        """The program that the file names, when that is gone."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+        line = _EXEC.search(text)
+        words = re.findall(r'"((?:[^"\\]|\\.)*)"', line[0] if line else "")
+        plain = [re.sub(r"\\(.)", r"\1", word).replace("%%", "%") for word in words]
+        return next((word for word in plain[:2] if word[:1] == "/" and not Path(word).exists()), "")
 
     def start(self) -> None:
         """Returns when the daemon has said that it is ready; raises why it did not."""

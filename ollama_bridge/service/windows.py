@@ -71,6 +71,12 @@ class RunKey:
         found = self._registry.get(RUN, plans.NAME) or ""
         return subprocess.list2cmdline(["--state", str(state)]) in found
 
+    def missing(self) -> str:
+        """The program that the value names, when that is gone."""
+        found = self._registry.get(RUN, plans.NAME) or ""
+        program = found[1:].partition('"')[0] if found[:1] == '"' else found.partition(" ")[0]
+        return "" if not program or Path(program).exists() else program
+
     def start(self) -> None:
         """Nothing: `ollama-bridge start` does it."""
 

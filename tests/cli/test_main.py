@@ -10,7 +10,7 @@ from ollama_bridge import __version__
 from ollama_bridge_cli import main
 
 COMMANDS = ["start", "stop", "restart", "reload", "status", "logs", "serve", "run"]
-COMMANDS += ["providers", "keys", "models", "config"]
+COMMANDS += ["providers", "keys", "models", "config", "service", "doctor"]
 
 
 def test_help_names_every_command(home: Home) -> None:
