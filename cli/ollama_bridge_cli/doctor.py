@@ -1,16 +1,15 @@
 """doctor: everything that can be wrong, each with its remedy."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ollama_bridge.doctor import checks
-from ollama_bridge.doctor.finding import Finding
-from ollama_bridge.doctor.situation import Situation
-
 from . import render, session
 from .session import Session
+
+if TYPE_CHECKING:
+    from ollama_bridge.doctor.finding import Finding
 
 _MARKS = {"ok": ("ok", typer.colors.GREEN), "hint": ("hint", typer.colors.YELLOW)}
 _FAULT = ("FAULT", typer.colors.RED)
@@ -25,6 +24,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Look for everything that can be wrong, and tell the remedy."""
+    from ollama_bridge.doctor import checks  # they import what no other command needs
+    from ollama_bridge.doctor.situation import Situation
+
     user = session.of(context)
     here = Situation(os.environ, user.config_path, user.state, online)
     found = []
@@ -46,7 +48,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print(user: Session, name: str, finding: Finding) -> None:
+def _print(user: Session, name: str, finding: "Finding") -> None:
     if user.quiet and finding.level == "ok":
         return
     mark, color = _MARKS.get(finding.level, _FAULT)
