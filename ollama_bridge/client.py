@@ -33,6 +33,10 @@ class Client:
         """What the daemon says of itself."""
         return self._ask("GET", "/_bridge/status")
 
+    def requests(self) -> Json:
+        """The requests being answered and the last ones; never what was said."""
+        return self._ask("GET", "/_bridge/requests")
+
     def reload(self) -> Json:
         """Read the settings anew; raises SettingsInvalid, and the daemon keeps the old ones."""
         try:
@@ -50,6 +54,10 @@ class Client:
     def tags(self) -> Json:
         """All models, as Ollama lists them."""
         return self._ask("GET", "/api/tags")
+
+    def ps(self) -> Json:
+        """The models in use, as Ollama tells them."""
+        return self._ask("GET", "/api/ps")
 
     def show(self, model: str) -> Json:
         """One model's facts, as Ollama shows them."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,14 @@ def url(host: str, port: int) -> str:
     """The address of a listener on that host, for the same machine."""
     name = reachable(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def page_token(token: str) -> str:
+    """What the page in the browser shows instead of the token: with it one can only look.
+
+    A browser's address may be seen by others, in the list of processes for one.
+    """
+    return hmac.new(token.encode(), b"page", hashlib.sha256).hexdigest() if token else ""
 
 
 def write(state: Path, instance: Instance) -> None:

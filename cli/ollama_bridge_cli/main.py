@@ -18,10 +18,13 @@ from . import (
     keys,
     lifecycle,
     models,
+    page,
     providers,
+    ps,
     render,
     service,
     session,
+    top,
     tray,
 )
 from .session import Session
@@ -68,7 +71,10 @@ def build() -> typer.Typer:
     app.command("serve")(lifecycle.serve)
     app.command("run")(chat.run)
     app.command("doctor")(doctor.doctor)
+    app.command("ps")(ps.ps)
+    app.command("top")(top.top)
     app.command("tray")(tray.tray)
+    app.command("ui")(page.page)
     nouns: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "providers": ("The services that answer.", providers.COMMANDS),
         "keys": ("API keys in the operating system's keyring.", keys.COMMANDS),

@@ -1,11 +1,14 @@
 """/_bridge/*: what the command line and the tray ask the daemon. FastAPI; never shows a key."""
 
 import asyncio
+import base64
+import hashlib
 import os
-from typing import TYPE_CHECKING, Annotated
+from pkgutil import get_data
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
 from ollama_bridge import __version__
@@ -63,6 +66,41 @@ class Status(BaseModel):
     """The last ones, oldest first."""
 
 
+class Asked(BaseModel):
+    """One request, over or not; never what was said."""
+
+    id: str
+    time: str
+    """When it came."""
+    client: str
+    route: str
+    status: int | None
+    """None while it runs."""
+    model: str
+    provider: str
+    first_ms: float
+    """Until the first token; 0 when there was none."""
+    total_ms: float
+    tokens_in: int
+    tokens_out: int
+    estimated: bool = False
+    """The tokens are counted here: the provider told none."""
+    gone: bool = False
+    """The client did not wait for the end."""
+    tokens_per_second: float | None = None
+    cost: float | None = None
+    """US dollars, where the model's price is known."""
+    error: str | None = None
+
+
+class Requests(BaseModel):
+    """What goes on, oldest first."""
+
+    schema_: int = 1
+    running: list[Asked]
+    recent: list[Asked]
+
+
 class Done(BaseModel):
     """An order was carried out."""
 
@@ -77,6 +115,19 @@ def build(app: "App") -> FastAPI:
     @api.get("/_bridge/status")
     async def status() -> JSONResponse:
         return JSONResponse(_status(app, await sources.told()))
+
+    @api.get("/_bridge/requests")
+    async def requests() -> JSONResponse:
+        journal = app.journal
+        told = Requests(
+            running=[_asked(app, fields | {"status": None}) for fields in journal.running()],
+            recent=[_asked(app, fields) for fields in list(journal.recent)],
+        )
+        return JSONResponse(_document(told))
+
+    @api.get("/_bridge/ui")
+    async def page() -> HTMLResponse:
+        return HTMLResponse(_PAGE, headers=_PAGE_HEADERS)
 
     @api.post("/_bridge/reload")
     async def reload() -> Done:
@@ -131,12 +182,16 @@ def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
         providers=[_provider(app, row, sources) for row in config.providers.values()],
         models=len(bridge.catalog.entries),
         active=bridge.active,
-        answering=[item.log["model"] for item in list(app.running) if "model" in item.log],
+        answering=[fields["model"] for fields in app.journal.running()],
         requests=bridge.requests,
         errors=bridge.errors,
-        failures=[Failure(**fields) for fields in list(app.failures)],
+        failures=[Failure(**fields) for fields in list(app.journal.failures)],
     )
-    fields = status.model_dump()
+    return _document(status)
+
+
+def _document(answer: BaseModel) -> dict[str, object]:
+    fields = answer.model_dump()
     return {"schema": fields.pop("schema_")} | fields
 
 
@@ -150,6 +205,50 @@ def _default_model(app: "App") -> str:
         return untagged(app.bridge.catalog.resolve(target).name)
     except ModelNotFound:
         return target
+
+
+_PAGE = get_data(__package__, "page.html") or b""
+
+
+def _only(element: bytes) -> str:
+    """The source that lets the page's own element in and nothing else of its kind."""
+    text = _PAGE.partition(b"<%b>" % element)[2].partition(b"</%b>" % element)[0]
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"
+
+
+_PAGE_HEADERS = {
+    # the style and the script stand in the page itself; nothing comes from or goes elsewhere
+    "content-security-policy": "default-src 'none'; connect-src 'self'; img-src data:; "
+    f"style-src {_only(b'style')}; script-src {_only(b'script')}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
+
+
+def _asked(app: "App", fields: dict[str, Any]) -> Asked:
+    asked = Asked(**fields)
+    writing = asked.total_ms - asked.first_ms
+    if writing < asked.total_ms / 20:  # it came all at once
+        writing = asked.total_ms
+    if asked.tokens_out and writing:
+        asked.tokens_per_second = round(asked.tokens_out / writing * 1000, 1)
+    asked.cost = _cost(app, asked)
+    return asked
+
+
+def _cost(app: "App", asked: Asked) -> float | None:
+    """None unless the price of exactly this provider's model is known."""
+    try:
+        entry = app.bridge.catalog.resolve(asked.model)
+    except ModelNotFound:
+        return None
+    if entry.target.provider.name != asked.provider:
+        return None
+    if entry.price_in is None or entry.price_out is None:
+        return None
+    return (asked.tokens_in * entry.price_in + asked.tokens_out * entry.price_out) / 1e6
 
 
 def _provider(app: "App", provider: Provider, sources: dict[str, str]) -> ProviderStatus:

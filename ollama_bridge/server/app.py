@@ -7,13 +7,11 @@ FastAPI application, built when it is first asked for.
 
 import asyncio
 import gc
-import itertools
 import logging
 import re
 import secrets
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 from ollama_bridge import log
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, UpstreamBroke
+from ollama_bridge.instance import page_token
 from ollama_bridge.server import (
     access,
     account,
@@ -38,6 +37,7 @@ from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
 from ollama_bridge.server.front import IDENTITY
 from ollama_bridge.server.guard import Guard, Verdict
+from ollama_bridge.server.journal import Journal
 from ollama_bridge.server.routes import Route
 
 Stop = Callable[[float | None], None]
@@ -55,8 +55,8 @@ TAILS = sorted((path[:-1] for path in ROUTES if path.endswith("/*")), key=len, r
 
 ADMIN = "/_bridge/"
 
-RECENT = 10
-"""How many failed requests are remembered for the status."""
+PAGE = "/_bridge/ui"
+"""The page for people: it holds no facts itself, so it is given without the token."""
 
 _log = logging.getLogger("ollama_bridge")
 _requests = logging.getLogger(log.REQUESTS)
@@ -105,16 +105,14 @@ class App:
         self.stop = stop
         self.settings_error: str | None = None
         self.started_at = bridge.stamp()
-        self.running: set[Exchange] = set()
-        """Requests that are being answered."""
-        self.failures: deque[dict[str, Any]] = deque(maxlen=RECENT)
-        """The last failed ones: number, time, model, error."""
+        self.journal = Journal(instance, bridge.stamp, bridge.monotonic)
         self._reload = reload
         self._guard = _guard(bridge.config)
         self._access = self._access_of(bridge.config)
         self._admin: Any = None
         self._warm: asyncio.Future[None] | None = None
         self._ids = itertools.count(1)
+        self._page_token = page_token(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -140,9 +138,9 @@ class App:
 
     def cut(self) -> int:
         """End every answer that is being sent, each with an error; how many there were."""
-        for exchange in self.running:
+        for exchange in self.journal.exchanges:
             exchange.cut(_STOPPED)
-        return len(self.running)
+        return len(self.journal.exchanges)
 
     def _access_of(self, config: Config) -> access.Access | None:
         names = config.server.access_keys
@@ -185,9 +183,8 @@ class App:
 
     async def _run(self, route: Route, exchange: Exchange) -> None:
         bridge = self.bridge
-        begun = bridge.monotonic()
         bridge.active += 1
-        self.running.add(exchange)
+        self.journal.begin(exchange)
         try:
             await route(bridge, exchange)
         except ClientGone:
@@ -204,49 +201,19 @@ class App:
         finally:
             bridge.active -= 1
             bridge.requests += 1
-            self.running.discard(exchange)
-            if "error" in exchange.log:
-                self._remember_failure(exchange)
-            if "model" in exchange.log or "error" in exchange.log:
-                self._note(exchange, bridge.monotonic() - begun)
-
-    def _remember_failure(self, exchange: Exchange) -> None:
-        self.bridge.errors += 1
-        self.failures.append(
-            {
-                "number": self.bridge.errors,
-                "time": self.bridge.stamp(),
-                "model": exchange.log.get("model", ""),
-                "error": exchange.log["error"],
-            }
-        )
-
-    def _note(self, exchange: Exchange, total: int) -> None:
-        """One line a request: who asked whom, how it went; never what was said."""
-        if not _requests.isEnabledFor(logging.INFO):
-            return
-        said = exchange.log
-        client = exchange.scope.get("client") or ("-",)
-        fields = {
-            "id": f"{self.instance[:4]}-{next(self._ids)}",
-            "client": client[0],
-            "route": f"{exchange.method} {exchange.path}",
-            "status": exchange.status or 499,
-            "model": said.get("model", "-"),
-            "provider": said.get("provider", "-"),
-            "upstream": said.get("upstream", "-"),
-            "first_ms": round(said.get("first", 0) / 1e6, 1),
-            "total_ms": round(total / 1e6, 1),
-            "tokens_in": said.get("tokens", (0, 0))[0],
-            "tokens_out": said.get("tokens", (0, 0))[1],
-        }
-        fields |= {key: said[key] for key in ("estimated", "gone", "error") if said.get(key)}
-        _requests.info("%s", _Fields(fields), extra={"fields": fields})
+            fields = self.journal.end(exchange)
+            bridge.errors = self.journal.errors
+            if fields is not None:
+                _requests.info("%s", _Fields(fields), extra={"fields": fields})
 
     async def _to_admin(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        verdict = self._guard.admin(scope["headers"], self.token)
+        if exchange.path == PAGE:
+            verdict = self._guard.page(scope["headers"])
+        else:
+            tokens = [self.token, *([self._page_token] if exchange.method == "GET" else [])]
+            verdict = self._guard.admin(scope["headers"], *tokens)
         if verdict.status:
             await _turn_away(exchange, verdict)
             return

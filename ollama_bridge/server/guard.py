@@ -135,8 +135,16 @@ class Guard:
             return NOTHING_TO_SAY  # Ollama answers so by name only; by address it is a 404 or 405
         return self._host(host)
 
-    def admin(self, headers: Iterable[Header], token: str) -> Verdict:
-        """The gate of our own routes: this machine only, no page but our own, and the token."""
+    def admin(self, headers: Iterable[Header], *tokens: str) -> Verdict:
+        """The gate of our own routes: `page`, and one of the tokens."""
+        verdict = self.page(headers)
+        given = dict(headers).get(b"authorization", b"")
+        if verdict.allowed and not any(_has_token(given, token) for token in tokens):
+            return _refused(f"{OURS} needs the token that the state file daemon.json holds")
+        return verdict
+
+    def page(self, headers: Iterable[Header]) -> Verdict:
+        """The gate of our own page: this machine only, and no page but our own."""
         fields = dict(headers)
         host, origin = fields.get(b"host", b""), fields.get(b"origin", b"")
         name = _name(host)
@@ -145,8 +153,6 @@ class Guard:
             return _refused(f"Host {_show(host)} is not loopback: call {OURS} at 127.0.0.1")
         if origin and not _is_own(origin, host):
             return _refused(f"Origin {_show(origin)} may not call {OURS}")
-        if not _has_token(fields.get(b"authorization", b""), token):
-            return _refused(f"{OURS} needs the token that the state file daemon.json holds")
         return GO_ON
 
     def _from_page(self, method: str, path: str, origin: bytes, host: bytes) -> Verdict:
