@@ -4,6 +4,7 @@ Strategy: `load` reads the file, the environment and the presets into one immuta
 wants other settings loads again. `editing.py` changes the file.
 """
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -76,6 +77,11 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     if named:
         return Path(named).expanduser().absolute()
     return platformdirs.user_state_path(_APP, appauthor=False)
+
+
+def saved_list(state: Path, url: str) -> Path:
+    """The file in which the daemon keeps the last model list of the provider at that address."""
+    return state / "models" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
 
 # reading

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from ollama_bridge import environment
@@ -30,6 +30,8 @@ PATIENCE_INTERACTIVE = 30.0
 """Seconds a command waits: there is somebody to answer the keyring's dialog."""
 
 _COMMAND_PATIENCE = 30.0
+_SHOWN = 4
+_LONG_ENOUGH = 12
 _T = TypeVar("_T")
 _LONGEST = {"win32": 1280}
 """Most characters of one entry where the operating system sets a limit."""
@@ -65,6 +67,8 @@ class Keys:
         self._lock = threading.Lock()
         self._one_command = threading.Lock()
         self._reads: dict[str, _Call[str | None]] = {}
+        self._stuck: _Call[Any] | None = None
+        """The last call that did not come back in time."""
         self._outputs: dict[str, str] = {}
 
     def get(self, provider: Provider) -> str:
@@ -80,13 +84,21 @@ class Keys:
         except KeyMissing:
             return "missing"
 
+    def ending(self, provider: Provider) -> str:
+        """The key's last four characters, to tell one from another; "" for none or a short one."""
+        try:
+            key = self.get(provider)
+        except (KeyMissing, KeyringUnusable):
+            return ""
+        return key[-_SHOWN:] if len(key) >= _LONG_ENOUGH else ""
+
     def named(self, name: str) -> str:
         """The keyring entry of that name (an access key, say); raises KeyMissing."""
         return self.get(Provider(name=name, url=""))
 
     def set(self, name: str, secret: str) -> None:
         """Store a key in the keyring; raises KeyMissing for an unusable text."""
-        secret = _clean(secret, f"The key for {name}")
+        secret = clean(secret, f"The key for {name}")
         if self._longest is not None and len(secret) > self._longest:
             raise KeyMissing(
                 f"The key for {name} has {len(secret)} characters; this keyring takes "
@@ -94,6 +106,11 @@ class Keys:
             )
         self._ask(lambda ring: ring.set_password(SERVICE, name, secret))
         self.forget()
+        if self._ask(lambda ring: ring.get_password(SERVICE, name)) != secret:
+            # keyring's null backend takes everything and keeps nothing
+            raise KeyringUnusable(
+                f"The keyring did not keep the key; give it another way: {_OTHER_WAYS}"
+            )
 
     def remove(self, name: str) -> bool:
         """Delete a key from the keyring; False when there was none."""
@@ -114,7 +131,7 @@ class Keys:
         """Key and source."""
         own = environment.key_variable(provider.name)
         if self._environ.get(own, "").strip():
-            return _clean(self._environ[own], own), f"environment {own}"
+            return clean(self._environ[own], own), f"environment {own}"
         rule, _, rest = provider.key.partition(":")
         rest = rest.strip()
         if rule == "none":
@@ -135,7 +152,7 @@ class Keys:
                 f"No key for provider {provider.name}: its settings name the environment "
                 f"variable {name}, which is not set where the bridge was started"
             )
-        return _clean(value, name)
+        return clean(value, name)
 
     def _from_keyring(self, provider: Provider) -> tuple[str, str]:
         variable = provider.key_variable
@@ -148,9 +165,9 @@ class Keys:
                 raise
             stored = None
         if stored and stored.strip():
-            return _clean(stored, f"The keyring's key for {provider.name}"), "keyring"
+            return clean(stored, f"The keyring's key for {provider.name}"), "keyring"
         if in_environment:
-            return _clean(self._environ[variable], variable), f"environment {variable}"
+            return clean(self._environ[variable], variable), f"environment {variable}"
         if wants_none:  # servers in the house seldom ask for a key, and say so when they do
             return "", "none"
         other = f" or set {variable}" if variable else ', or set key = "none" if it wants none'
@@ -165,10 +182,19 @@ class Keys:
             if call is None or call.failed:
                 call = _Call(lambda: self._ring().get_password(SERVICE, name))
                 self._reads[name] = call
-        return call.wait(self._timeout)
+        return self._answer(call)
 
     def _ask(self, question: Callable[[Backend], _T]) -> _T:
-        return _Call(lambda: question(self._ring())).wait(self._timeout)
+        return self._answer(_Call(lambda: question(self._ring())))
+
+    def _answer(self, call: "_Call[_T]") -> _T:
+        """The call's answer; while an earlier one still waits, no other is waited for as long."""
+        stuck = self._stuck is not None and not self._stuck.ended
+        try:
+            return call.wait(0 if stuck else self._timeout)
+        finally:
+            if not call.ended:
+                self._stuck = call
 
     def _ring(self) -> Backend:
         if self._backend is not None:
@@ -221,7 +247,10 @@ class _Call(Generic[_T]):
         self._done.set()
 
 
-_OTHER_WAYS = 'the variable OLLAMA_BRIDGE_KEY_<PROVIDER>, or key = "env:NAME" in the settings'
+_OTHER_WAYS = (
+    'the variable OLLAMA_BRIDGE_KEY_<PROVIDER>, key = "env:NAME" in the settings, or '
+    "`ollama-bridge keys set NAME --insecure-storage`, which uses a file that only you can read"
+)
 
 _KEYRING_ERRORS = {
     "NoKeyringError": "This machine has no keyring",
@@ -247,7 +276,7 @@ def _from_file(provider: Provider, path: Path) -> str:
         raise KeyMissing(
             f"No key for provider {provider.name}: {path} cannot be read: {reason}"
         ) from error
-    return _clean(text, str(path))
+    return clean(text, str(path))
 
 
 def _output(name: str, line: str) -> str:
@@ -272,7 +301,7 @@ def _output(name: str, line: str) -> str:
     except (OSError, ValueError):
         raise KeyMissing(f"{failed} cannot be run; check the settings") from None
     printed = done.stdout.decode(errors="replace").strip()
-    return _clean(printed.partition("\n")[0], f"The output of {program}")
+    return clean(printed.partition("\n")[0], f"The output of {program}")
 
 
 def _words(line: str) -> list[str]:
@@ -283,8 +312,8 @@ def _program(line: str) -> str:
     return line.split(maxsplit=1)[0] if line.strip() else "(empty)"
 
 
-def _clean(text: str, what: str) -> str:
-    """A key as it goes into a header: what people paste around it is taken off."""
+def clean(text: str, what: str) -> str:
+    """A key as it goes into a header, without what is pasted around it; raises KeyMissing."""
     key = text.strip().strip("\"'").strip()
     if not key:
         raise KeyMissing(f"{what} is empty; give it a key")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keyring.errors
 import pytest
-from keyring.backends import fail
+from keyring.backends import fail, null
 
 from ollama_bridge.errors import BridgeError, KeyMissing, KeyringUnusable
 from ollama_bridge.keys import SERVICE, Keys
@@ -275,6 +275,16 @@ def test_a_silent_keyring_is_asked_once_and_its_late_answer_counts(silent: Silen
     assert keys.get(provider()) == SECRET
 
 
+def test_many_keys_in_a_silent_keyring_cost_one_wait(silent: Silent) -> None:
+    keys = Keys({}, timeout=1, backend=silent)
+    began = time.monotonic()
+    for number in range(20):
+        row = Provider(name=f"lab{number}", url="http://h/v1")
+        assert keys.source(row) == "keyring unusable"
+        assert keys.ending(row) == ""
+    assert time.monotonic() - began < 20
+
+
 def test_a_key_is_read_once_until_forgotten() -> None:
     backend = Memory(lab=SECRET)
     keys = Keys({}, backend=backend)
@@ -316,6 +326,17 @@ def test_a_systems_limit_is_checked_before_writing() -> None:
 def test_an_empty_key_is_not_stored() -> None:
     with pytest.raises(BridgeError, match="is empty"):
         Keys({}, backend=Memory()).set("lab", " \n")
+
+
+def test_a_keyring_that_keeps_nothing_is_no_keyring() -> None:
+    with pytest.raises(KeyringUnusable, match="did not keep the key"):
+        Keys({}, backend=null.Keyring()).set("lab", SECRET)
+
+
+@pytest.mark.parametrize(("key", "shown"), [(SECRET, "6789"), ("short", ""), ("elevenchars", "")])
+def test_the_end_of_a_key_tells_it_from_others(key: str, shown: str) -> None:
+    assert Keys({}, backend=Memory(lab=key)).ending(provider()) == shown
+    assert Keys({}, backend=Memory()).ending(provider()) == ""
 
 
 def test_nothing_shows_a_key() -> None:

@@ -6,7 +6,6 @@ are answered from memory in milliseconds, also while a provider is down.
 
 import asyncio
 import functools
-import hashlib
 import logging
 import os
 import time
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 from ollama_bridge import editing
 from ollama_bridge.catalog import Catalog, Entry
-from ollama_bridge.config import Config
+from ollama_bridge.config import Config, saved_list
 from ollama_bridge.editing import Change
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.provider import Provider
@@ -98,7 +97,7 @@ class Bridge:
         self._changes: list[tuple[Change, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self._connect = connect
-        self._folder = state / "models" if state else None
+        self._state = state
         self._clients: dict[str, Upstream] = {}
         self._connecting: dict[str, asyncio.Lock] = {}
         self._fetched: dict[str, float] = {}
@@ -317,9 +316,7 @@ class Bridge:
             await asyncio.to_thread(self._save, provider, body)
 
     def _file(self, provider: Provider) -> Path | None:
-        if self._folder is None:
-            return None
-        return self._folder / f"{hashlib.sha256(provider.url.encode()).hexdigest()[:16]}.json"
+        return saved_list(self._state, provider.url) if self._state else None
 
     def _save(self, provider: Provider, body: bytes) -> None:
         path = self._file(provider)

@@ -1,6 +1,13 @@
-"""keys set, list, remove: into the keyring and never anywhere else."""
+"""keys set, list, test, remove: into the keyring and never anywhere else."""
 
+import json
+import stat
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from daemons import Home
@@ -18,6 +25,43 @@ def ring(home: Home) -> Home:
     return home
 
 
+LIST = json.dumps({"data": [{"id": "text-embedding-3-small"}, {"id": "gpt-4o-mini"}]})
+QUOTA = '{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
+
+
+@contextmanager
+def service(replies: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """A server with fixed replies, and the credentials it was shown; `open` lists need no key."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization", "")
+            asked.append(given)
+            status, text = replies.get(self.path, (404, "nothing here"))
+            if not given and not replies.get("open", True):
+                status = 401
+            size = int(self.headers.get("Content-Length", 0))
+            if size:
+                assert json.loads(self.rfile.read(size))["model"] == "gpt-4o-mini"
+            self.send_response(status)
+            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+
+
 def sources(home: Home) -> dict[str, str]:
     return {row["provider"]: row["source"] for row in home.json("keys", "list")["keys"]}
 
@@ -28,9 +72,11 @@ def test_set_list_remove(ring: Home) -> None:
     done = ring.run("keys", "set", "groq", "--stdin", stdin=f" {SECRET}\n")
     assert (done.returncode, done.stdout) == (0, "")
     assert SECRET not in done.stderr
+    assert "White space or quotes" in done.stderr
     assert sources(ring) == {"groq": "keyring", "demo": "none"}
     assert SECRET not in ring.config.read_text()
-    assert ring.run("keys", "list").stdout.splitlines()[1].split() == ["groq", "keyring"]
+    row = ring.run("keys", "list").stdout.splitlines()[1].split()
+    assert row == ["groq", "keyring", f"…{SECRET[-4:]}"]
     assert ring.run("keys", "remove", "groq").returncode == 0
     assert sources(ring)["groq"] == "missing"
     done = ring.run("keys", "remove", "groq")
@@ -88,8 +134,109 @@ def test_without_a_keyring_exit_6_and_another_way(home: Home, command: list[str]
     assert done.returncode == 6
     assert "no keyring" in done.stderr
     assert "OLLAMA_BRIDGE_KEY_" in done.stderr
+    assert "--insecure-storage" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not home.config.exists(), "no half of the work is done"
+
+
+def test_a_keyring_that_keeps_nothing_is_told(home: Home) -> None:
+    done = home.run("keys", "set", "groq", "--stdin", stdin=SECRET)  # keyring's null backend
+    assert done.returncode == 6
+    assert "did not keep the key" in done.stderr
+    assert not home.config.exists()
+
+
+# --insecure-storage
+
+
+def test_a_plain_file_when_the_user_asks_for_it(home: Home) -> None:
+    home.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    home.write("# mine\n[providers.lab]\nbase_url = 'https://lab.example/v1'\n")
+    for name in ("groq", "lab"):
+        done = home.run("keys", "set", name, "--stdin", "--insecure-storage", stdin=f"'{SECRET}'\n")
+        assert done.returncode == 0, done.stderr
+        assert "not encrypted" in done.stderr
+        file = home.folder / "keys" / f"{name}.key"
+        assert file.read_text() == f"{SECRET}\n"
+        if sys.platform != "win32":
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        assert sources(home)[name] == f"file {file}"
+    assert "# mine" in home.config.read_text()
+    assert SECRET not in home.config.read_text()
+    done = home.run("keys", "remove", "lab")
+    assert done.returncode == 0
+    assert not (home.folder / "keys" / "lab.key").exists()
+    assert sources(home)["lab"] == "keyring unusable"
+
+
+def test_into_the_keyring_later_takes_the_file_away(ring: Home) -> None:
+    ring.run("keys", "set", "groq", "--stdin", "--insecure-storage", stdin=SECRET)
+    done = ring.run("keys", "set", "groq", "--stdin", stdin=SECRET)
+    assert "is deleted" in done.stderr
+    assert sources(ring) == {"groq": "keyring"}
+    assert not (ring.folder / "keys" / "groq.key").exists()
+
+
+def test_a_file_for_a_name_that_no_setting_could_use(home: Home) -> None:
+    done = home.run("keys", "set", "nobody", "--stdin", "--insecure-storage", stdin=SECRET)
+    assert done.returncode == 5
+    assert "providers add nobody" in done.stderr
+    assert not (home.folder / "keys").exists()
+
+
+# keys test: what a service answers, and what is made of it
+
+
+@pytest.mark.parametrize(
+    ("replies", "result", "code"),
+    [
+        ({"/v1/models": (200, LIST), "open": False}, "valid", 0),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (200, "{}")}, "valid", 0),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (401, "no")}, "refused", 1),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (402, "pay")}, "no quota", 1),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (429, QUOTA)}, "no quota", 1),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (429, "slow down")}, "valid", 0),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (400, "max_tokens")}, "valid", 0),
+        ({"/v1/models": (200, LIST), "/v1/chat/completions": (400, "API key bad")}, "refused", 1),
+        ({"/v1/models": (401, '{"error": {"message": "bad key"}}')}, "refused", 1),
+        ({"/v1/models": (403, "no")}, "refused", 1),
+        ({"/v1/models": (500, "<html><body>Oops</body></html>")}, "unreachable", 1),
+        ({"/v1/models": (302, "elsewhere")}, "unreachable", 1),
+        ({"/v1/models": (404, "none")}, "unreachable", 1),
+        ({"/v1/models": (200, "no JSON")}, "valid", 0),
+    ],
+)
+def test_keys_test(ring: Home, replies: dict[str, Any], result: str, code: int) -> None:
+    with service(replies) as (url, asked):
+        ring.write(f'[providers.lab]\nbase_url = "{url}/v1"\n')
+        ring.run("keys", "set", "lab", "--stdin", stdin=SECRET)
+        done = ring.run("keys", "test", "lab")
+        told = ring.run("keys", "test", "--json")
+    assert done.returncode == code, done.stdout
+    assert done.stdout.startswith(f"lab: {result}")
+    assert "<" not in done.stdout
+    assert json.loads(told.stdout)["keys"][0]["result"] == result
+    assert f"Bearer {SECRET}" in asked
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_keys_test_of_a_service_that_is_not_there(ring: Home) -> None:
+    ring.write('[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    done = ring.run("keys", "test", "lab")
+    assert done.returncode == 1
+    assert done.stdout == "lab: unreachable: http://127.0.0.1:9/v1: Connection refused\n"
+
+
+def test_keys_test_without_keys(ring: Home) -> None:
+    ring.write("[providers.demo]\n[providers.groq]\n")
+    done = ring.run("keys", "test")
+    assert done.returncode == 1
+    demo, groq = done.stdout.splitlines()
+    assert demo == "demo: no key needed"
+    assert groq.startswith("groq: missing: No key for provider groq: store one with")
+    assert ring.run("keys", "test", "demo").returncode == 0
+    assert ring.run("keys", "test", "nope").returncode == 5
 
 
 def test_listing_without_a_keyring(home: Home) -> None:

@@ -1,8 +1,7 @@
-"""A session bus of its own, a panel on it, and the tray as a process of its own."""
+"""A panel on a session bus of its own, and the tray as a process of its own."""
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,39 +13,6 @@ from tray.panels import Panel
 
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join(str(ROOT / part) for part in ("", "cli", "tray", "tests"))
-
-
-def needed(program: str, package: str) -> str:
-    """The program's path; a test skips without it, except where everything must run."""
-    found = shutil.which(program)
-    if found is None:
-        assert not os.environ.get("CI"), f"{program} is missing: apt-get install {package}"
-        pytest.skip(f"needs {program}: apt-get install {package}")
-    return found
-
-
-@pytest.fixture
-def session_bus(tmp_path: Path) -> Iterator[str]:
-    """The address of an empty session bus."""
-    program = needed("dbus-daemon", "dbus")
-    folder = tmp_path / "bus"
-    folder.mkdir()
-    bus = subprocess.Popen(
-        [
-            *[program, "--session", "--nofork", "--nopidfile", "--print-address=1"],
-            f"--address=unix:dir={folder}",
-        ],
-        # what the bus starts by itself keeps its files with this user too
-        env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert bus.stdout is not None
-    yield bus.stdout.readline().strip()
-    bus.terminate()
-    bus.wait(10)
-    bus.stdout.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tray.conftest import needed
+from buses import needed
 
 from ollama_bridge_tray import autostart
 from ollama_bridge_tray.autostart import DesktopFile, LaunchAgent, RunKey

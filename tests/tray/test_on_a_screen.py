@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+from buses import needed
 from daemons import Home
 from PIL import Image, ImageGrab
-from tray.conftest import needed
 
 pytestmark = [
     pytest.mark.screen,

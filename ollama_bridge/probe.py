@@ -1,0 +1,161 @@
+"""Whether a provider takes a key: one or two cheap calls, without the daemon.
+
+Strategy: the model list costs nothing, so it is asked first. Where it is open to everybody it
+proves nothing, and one token of chat does. The standard library is enough for that and is there at
+once. Redirects are not followed: they could carry the key to another host.
+"""
+
+import http.client
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from ollama_bridge import __version__
+from ollama_bridge.providers import facts
+from ollama_bridge.providers.provider import Provider
+from ollama_bridge.translate import failures
+
+VALID, REFUSED, NO_QUOTA, UNREACHABLE = "valid", "refused", "no quota", "unreachable"
+
+SECONDS = 20.0
+"""Longest wait for one reply."""
+
+_QUOTA = re.compile(
+    r"(?i)insufficient|quota|credit|billing|balance|payment|funds|spending|arrears|past due"
+)
+_ABOUT_KEY = re.compile(r"(?i)api.?key|credential|authenticat|unauthori[sz]ed|token.*invalid")
+_LARGEST = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a key."""
+
+    result: str
+    """One of the words above."""
+    detail: str = ""
+    """What the provider said, without secrets; empty when all is well."""
+
+
+def ask(provider: Provider, key: str, seconds: float = SECONDS) -> Verdict:
+    """Try the key (or none, where the provider wants none). Blocks; raises nothing."""
+    listed = _call(provider, key, "/models", None, seconds)
+    if listed.status not in (*range(200, 300), 404, 405, 501):
+        return _verdict(listed)
+    if key and listed.ok:
+        open_to_all = _call(provider, "", "/models", None, seconds)
+        if open_to_all.status in (400, 401, 403):
+            return Verdict(VALID)
+    model = _cheap_model(provider, listed)
+    if not model:
+        return Verdict(VALID) if listed.ok else _verdict(listed)
+    body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    said = _call(provider, key, "/chat/completions", body, seconds)
+    if said.status in (400, 404, 422) and not _ABOUT_KEY.search(said.text):
+        return Verdict(VALID)  # it was let in; what it asked for is another matter
+    return _verdict(said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A reply, or why there is none (status 0)."""
+
+    status: int
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+def _verdict(reply: _Reply) -> Verdict:
+    if reply.ok:
+        return Verdict(VALID)
+    if reply.status == 0:
+        return Verdict(UNREACHABLE, reply.text)
+    said = f"status {reply.status}: {failures.sentence(_json(reply.text))}"
+    if reply.status == 402 or (reply.status in (400, 403, 429) and _QUOTA.search(reply.text)):
+        return Verdict(NO_QUOTA, said)
+    if reply.status in (401, 403) or (reply.status == 400 and _ABOUT_KEY.search(reply.text)):
+        return Verdict(REFUSED, said)
+    if reply.status == 429:
+        return Verdict(VALID, f"but it asks for patience ({said})")
+    return Verdict(UNREACHABLE, said)
+
+
+def _cheap_model(provider: Provider, listed: _Reply) -> str:
+    """A model to ask for one token; "" when none is known."""
+    if provider.models:
+        return provider.models[0]
+    document = _json(listed.text) if listed.ok else None
+    rows = document.get("data") if isinstance(document, dict) else document
+    ids = [row["id"] for row in _rows(rows) if isinstance(row.get("id"), str)]
+    return next((model for model in ids if "completion" in _abilities(model)), "")
+
+
+def _abilities(model: str) -> frozenset[str]:
+    known = facts.of(model)
+    return known.capabilities if known else facts.guess(model)
+
+
+def _rows(value: Any) -> list[dict[str, Any]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def _call(
+    provider: Provider, key: str, path: str, body: Mapping[str, Any] | None, seconds: float
+) -> _Reply:
+    headers = {
+        "User-Agent": f"ollama-bridge/{__version__}",
+        **({"Authorization": f"Bearer {key}"} if key else {}),
+        **({"Content-Type": "application/json"} if body else {}),
+        **provider.headers,
+    }
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(provider.url + path, data, headers)  # noqa: S310 - checked
+    try:
+        with _OPENER.open(request, timeout=seconds) as reply:
+            return _Reply(reply.status, _text(reply))
+    except urllib.error.HTTPError as error:
+        with error:
+            return _Reply(error.code, _text(error))
+    except urllib.error.URLError as error:
+        return _Reply(0, _why(error.reason, provider))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return _Reply(0, _why(error, provider))
+
+
+class _StayThere(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Not followed: the status says it."""
+
+
+_OPENER = urllib.request.build_opener(_StayThere)
+
+
+def _text(reply: IO[bytes]) -> str:
+    return reply.read(_LARGEST).decode(errors="replace")
+
+
+def _why(reason: object, provider: Provider) -> str:
+    if isinstance(reason, TimeoutError):
+        what = "it did not answer in time"
+    elif isinstance(reason, ssl.SSLError):
+        what = f"its certificate was not accepted ({reason.reason or 'TLS error'})"
+    elif isinstance(reason, OSError) and reason.strerror:
+        what = reason.strerror
+    else:
+        what = type(reason).__name__ if isinstance(reason, Exception) else str(reason)
+    return f"{provider.url}: {what}"
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
