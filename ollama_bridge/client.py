@@ -68,6 +68,10 @@ class Client:
         found = self._ask("POST", "/api/show", {"model": model, "verbose": True})
         return str(found["model_info"]["bridge.targets"][0])
 
+    def embed(self, model: str, text: str) -> Json:
+        """One text's vector, as Ollama gives it."""
+        return self._ask_within(None, "POST", "/api/embed", {"model": model, "input": text})
+
     def chat(self, request: Json) -> Generator[Json, None, None]:
         """The lines of a streamed answer; closing the iterator cancels the request."""
         connection = self._connection(timeout=None)  # a model may think for minutes
@@ -79,7 +83,12 @@ class Client:
             connection.close()
 
     def _ask(self, method: str, path: str, body: Json | None = None) -> Json:
-        connection = self._connection(self._timeout)
+        return self._ask_within(self._timeout, method, path, body)
+
+    def _ask_within(
+        self, timeout: float | None, method: str, path: str, body: Json | None = None
+    ) -> Json:
+        connection = self._connection(timeout)
         try:
             text = self._send(connection, method, path, body).read()
         except TimeoutError as error:

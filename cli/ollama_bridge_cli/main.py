@@ -69,7 +69,7 @@ def build() -> typer.Typer:
     app.command("status")(lifecycle.status)
     app.command("logs")(lifecycle.logs)
     app.command("serve")(lifecycle.serve)
-    app.command("run")(chat.run)
+    app.command("run", cls=chat.Run)(chat.run)
     app.command("doctor")(doctor.doctor)
     app.command("ps")(ps.ps)
     app.command("top")(top.top)
