@@ -39,6 +39,21 @@ def edit(path: Path, change: Change, environ: Mapping[str, str] = os.environ) ->
     return settings
 
 
+def replace_text(
+    path: Path, before: str, text: str, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """Put a whole new text in place of `before`, if it is valid and nobody else was quicker."""
+    with files.locked(path):
+        if config.read(path) != before:
+            raise SettingsInvalid(f"{path}: another program changed it meanwhile; look at it again")
+        settings = config.check(config.parse(text, path), path, environ)
+        try:
+            files.replace(path, text)
+        except OSError as error:
+            raise SettingsInvalid(f"{path}: cannot be written: {error.strerror}") from error
+    return settings
+
+
 def key_path(text: str) -> tuple[str, ...]:
     """The parts of a dotted key such as `providers.lab.base_url`; quotes work as in TOML."""
     try:
@@ -140,6 +155,40 @@ def add_provider(
         providers[name] = _new_table(table)
 
     return edit(path, change, environ)
+
+
+def with_provider(
+    path: Path,
+    name: str,
+    table: Mapping[str, Any],
+    model: str,
+    environ: Mapping[str, str] = os.environ,
+) -> Change:
+    """Have a provider with these values, there or not; a model, if named, becomes the default."""
+
+    def change(document: Any) -> None:
+        providers = _table(document, ("providers",), path)
+        rows = {} if providers else config.from_environment(environ)
+        for found, row in rows.items():
+            providers[found] = _new_table({"key": "none"} if row.key == "none" else {})
+        if name in providers:
+            providers[name].update(table)
+            if "key" not in table:  # the keyring's again, whatever it was
+                providers[name].pop("key", None)
+        else:
+            providers[name] = _new_table(table)
+        if model:
+            _put_default(_table(document, ("aliases",), path), model)
+
+    return change
+
+
+def _put_default(aliases: Any, model: str) -> None:
+    alias = same_name(config.DEFAULT_MODEL, aliases) or config.DEFAULT_MODEL
+    if isinstance(aliases.get(alias), dict):
+        aliases[alias]["target"] = model
+    else:
+        aliases[alias] = model
 
 
 def remove_provider(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Config:

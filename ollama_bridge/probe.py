@@ -12,7 +12,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from ollama_bridge import __version__
@@ -40,18 +40,24 @@ class Verdict:
     """One of the words above."""
     detail: str = ""
     """What the provider said, without secrets; empty when all is well."""
+    models: tuple[str, ...] = ()
+    """What it lists and what can chat, as far as is known."""
 
 
 def ask(provider: Provider, key: str, seconds: float = SECONDS) -> Verdict:
     """Try the key (or none, where the provider wants none). Blocks; raises nothing."""
     listed = _call(provider, key, "/models", None, seconds)
+    return replace(_judged(provider, key, listed, seconds), models=_chatting(provider, listed))
+
+
+def _judged(provider: Provider, key: str, listed: "_Reply", seconds: float) -> Verdict:
     if listed.status not in (*range(200, 300), 404, 405, 501):
         return _verdict(listed)
     if key and listed.ok:
         open_to_all = _call(provider, "", "/models", None, seconds)
         if open_to_all.status in (400, 401, 403):
             return Verdict(VALID)
-    model = _cheap_model(provider, listed)
+    model = next(iter(_chatting(provider, listed)), "")
     if not model:
         return Verdict(VALID) if listed.ok else _verdict(listed)
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
@@ -88,14 +94,13 @@ def _verdict(reply: _Reply) -> Verdict:
     return Verdict(UNREACHABLE, said)
 
 
-def _cheap_model(provider: Provider, listed: _Reply) -> str:
-    """A model to ask for one token; "" when none is known."""
-    if provider.models:
-        return provider.models[0]
+def _chatting(provider: Provider, listed: _Reply) -> tuple[str, ...]:
+    """Models that can chat: those of the settings first, then those it lists."""
     document = _json(listed.text) if listed.ok else None
     rows = document.get("data") if isinstance(document, dict) else document
     ids = [row["id"] for row in _rows(rows) if isinstance(row.get("id"), str)]
-    return next((model for model in ids if "completion" in _abilities(model)), "")
+    able = [model for model in ids if "completion" in _abilities(model)]
+    return tuple(dict.fromkeys([*provider.models, *able]))
 
 
 def _abilities(model: str) -> frozenset[str]:

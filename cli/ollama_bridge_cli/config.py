@@ -1,16 +1,20 @@
-"""config path, show, get, set, unset, validate: the settings file."""
+"""config path, show, get, set, unset, edit, validate: the settings file."""
 
 import dataclasses
 import json
+import sys
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
-from ollama_bridge import editing
+from ollama_bridge import config as config_file
+from ollama_bridge import editing, files
 from ollama_bridge.config import Config
-from ollama_bridge.errors import SettingsInvalid
+from ollama_bridge.errors import BridgeError, SettingsInvalid
 from ollama_bridge.providers.presets import DEMO_URL
 from ollama_bridge.providers.provider import Alias, Provider
 
@@ -93,12 +97,60 @@ def validate(context: typer.Context, as_json: AsJson = False) -> None:
     render.result(f"{file}: valid, {providers}{found}")
 
 
+def edit(context: typer.Context) -> None:
+    """Open the file in your editor ($VISUAL or $EDITOR); a wrong one is not taken."""
+    user = session.of(context)
+    file = user.config_path
+    before = config_file.read(file) if file.exists() else ""
+    text = before or _BEGINNING
+    while True:
+        text = _edited(text)
+        if text.strip() in (before.strip(), _BEGINNING.strip()):
+            user.say("Nothing was changed.")
+            return
+        try:
+            editing.replace_text(file, before, text)
+        except SettingsInvalid as error:
+            render.message(f"error: {error.message}")
+            if sys.stdin.isatty() and typer.confirm("Edit it again?", default=True, err=True):
+                continue
+            kept = _kept(file, text)
+            raise SettingsInvalid(f"{file} is as it was; your text is in {kept}") from None
+        user.say(f"{file} is changed.")
+        user.tell_daemon()
+        return
+
+
+_BEGINNING = """\
+# Settings of Ollama Bridge. What can stand here: ollama-bridge config show
+"""
+
+
+def _edited(text: str) -> str:
+    """What the user's editor makes of the text."""
+    try:
+        changed = click.edit(text, extension=".toml", require_save=False)
+    except click.ClickException as error:
+        raise BridgeError(
+            f"the editor could not be used: {error.format_message()}; set EDITOR to one that can"
+        ) from error
+    return text if changed is None else changed
+
+
+def _kept(file: Path, text: str) -> Path:
+    """A copy of a text that was not taken, so that no work is lost."""
+    copy = file.with_name(f"{file.name}.rejected")
+    files.replace(copy, text)
+    return copy
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "path": path,
     "show": show,
     "get": get,
     "set": set_value,
     "unset": unset,
+    "edit": edit,
     "validate": validate,
 }
 

@@ -11,7 +11,7 @@ from ollama_bridge.client import Client
 from ollama_bridge.errors import BridgeError, NotRunning, PortTaken
 from ollama_bridge.providers.presets import DEMO, PRESETS
 
-from . import render, session
+from . import guide, render, session
 from .session import Session
 
 _LISTS_SECONDS = 5.0
@@ -42,6 +42,8 @@ def start(
     try:
         running, fresh = user.client(), False
     except NotRunning:
+        if not as_json:
+            guide.offer(user)
         how = process.Start(user.config_flag, host, port, user.verbose)
         running, fresh = _started(user, how, timeout)
     _tell_started(user, running, fresh=fresh, as_json=as_json)

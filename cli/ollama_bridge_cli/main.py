@@ -15,6 +15,7 @@ from . import (
     chat,
     config,
     doctor,
+    guide,
     keys,
     lifecycle,
     models,
@@ -24,6 +25,7 @@ from . import (
     render,
     service,
     session,
+    setup,
     top,
     tray,
 )
@@ -71,6 +73,7 @@ def build() -> typer.Typer:
     app.command("serve")(lifecycle.serve)
     app.command("run", cls=chat.Run)(chat.run)
     app.command("doctor")(doctor.doctor)
+    app.command("setup")(setup.setup)
     app.command("ps")(ps.ps)
     app.command("top")(top.top)
     app.command("tray")(tray.tray)
@@ -129,7 +132,9 @@ def _global_flags(
 def main() -> None:
     """Run the command that the arguments name."""
     sys.excepthook = _crashed
-    typer.main.get_command(build())(prog_name="ollama-bridge")
+    first = len(sys.argv) == 1 and guide.is_attended() and guide.is_fresh(Session())
+    arguments = ["setup"] if first else None  # else what the command line says
+    typer.main.get_command(build())(arguments, prog_name="ollama-bridge")
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

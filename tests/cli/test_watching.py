@@ -35,12 +35,12 @@ def test_ps(running: Home) -> None:
     assert running.run("run", "demo", "hello").returncode == 0
     done = running.run("ps")
     assert (done.returncode, done.stderr) == (0, "")
-    head, row = done.stdout.splitlines()[:2]
+    head, *rows = done.stdout.splitlines()
     assert head.split() == ["NAME", "ID", "CONTEXT", "UNTIL"]
-    assert row.startswith("demo:latest")
-    assert "from now" in row
+    assert any(row.startswith("demo:latest") for row in rows)
+    assert all("from now" in row for row in rows)
     told = running.json("ps")
-    assert [model["name"] for model in told["models"]] == ["demo:latest"]
+    assert "demo:latest" in [model["name"] for model in told["models"]]
     assert told["answering"] == []
 
 
