@@ -10,7 +10,6 @@ import ollama
 import psutil
 import pytest
 from daemons import Home
-from tray.conftest import session_bus  # noqa: F401 - a fixture
 from tray.panels import Panel, find
 
 pytestmark = pytest.mark.bundle
@@ -73,7 +72,7 @@ def test_settings_keys_and_completion_are_there(user: User) -> None:
     assert "ollama-bridge" in user.bridge("--version").stdout
 
 
-async def test_the_icon(user: User, session_bus: str) -> None:  # noqa: F811
+async def test_the_icon(user: User, session_bus: str) -> None:
     user.environ |= {"DBUS_SESSION_BUS_ADDRESS": session_bus, "OLLAMA_BRIDGE_PORT": "0"}
     panel = await Panel.started(session_bus)
     done = user.bridge("tray")

@@ -13,7 +13,6 @@ from typing import Any
 import ollama
 import psutil
 import pytest
-from tray.conftest import session_bus  # noqa: F401 - a fixture
 from tray.panels import Panel, find
 
 pytestmark = pytest.mark.install
@@ -188,7 +187,7 @@ def test_installed_used_and_gone(user: User, wheel: Path) -> None:
     _uninstall(user, settings)
 
 
-async def test_with_the_tray(user: User, wheel: Path, session_bus: str) -> None:  # noqa: F811
+async def test_with_the_tray(user: User, wheel: Path, session_bus: str) -> None:
     user.pipx("install", f"{wheel}[tray]")
     assert "this desktop shows no tray icons" in user.fails("tray")
     user.environ["DBUS_SESSION_BUS_ADDRESS"] = session_bus
