@@ -1,11 +1,14 @@
 """ps, top and ui: what goes on, and where to see it."""
 
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from daemons import Home
+from screens import Screen
 
 from ollama_bridge_cli import ps, top
 
@@ -114,3 +117,18 @@ def test_ui_prints_an_address_that_only_lets_look(running: Home) -> None:
     assert httpx.get(f"{root}/status", headers=headers).status_code == 200
     assert httpx.post(f"{root}/shutdown", headers=headers).status_code == 403
     assert token not in (running.state / "ollama-bridge.log").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_top_on_a_screen(running: Home, screen: Callable[..., Screen]) -> None:
+    watched = screen(running, "top")
+    watched.until("q leaves")
+    assert running.run("run", "demo-embed", "seen by top").returncode == 0
+    watched.until("demo-embed")
+    assert "seen by top" not in watched.shown
+    watched.press("q")
+    assert watched.ended() == 0
+    again = screen(running, "top")
+    again.until("q leaves")
+    again.press("C-c")
+    assert again.ended() == 130
