@@ -111,7 +111,6 @@ class App:
         self._access = self._access_of(bridge.config)
         self._admin: Any = None
         self._warm: asyncio.Future[None] | None = None
-        self._ids = itertools.count(1)
         self._page_token = page_token(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
