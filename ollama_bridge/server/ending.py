@@ -28,10 +28,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, wait, cut what is left."""
-        if self._app.journal.exchanges:
+        if self._app.running:
             _log.info(
                 "stopping: %d answers have %g s to be complete",
-                len(self._app.journal.exchanges),
+                self._app.running,
                 self.patience,
             )
         self.config.timeout_graceful_shutdown = math.ceil(self.patience + CUT_SECONDS)

@@ -13,7 +13,6 @@ from ollama_bridge import __version__
 
 if TYPE_CHECKING:
     from ollama_bridge.server.app import App
-    from ollama_bridge.server.exchange import Exchange
 
 OLLAMA_VERSION = "0.32.15"
 """The Ollama release this API follows. Plain digits: Codex, Copilot and Open WebUI compare it."""
@@ -50,9 +49,9 @@ class Front:
         return self._early(scope, receive, send)
 
     @property
-    def running(self) -> "set[Exchange]":
-        """Requests that are being answered."""
-        return self._app.running if self._app else set()
+    def running(self) -> int:
+        """How many requests are being answered."""
+        return len(self._app.journal.exchanges) if self._app else 0
 
     def cut(self) -> int:
         """End every answer that is being sent, each with an error; how many there were."""
