@@ -49,9 +49,12 @@ class Call:
 class FakeUpstream:
     """ASGI; `act` answers chat, completion and embedding requests; `models` is the list."""
 
-    def __init__(self, act: Act | None = None, models: tuple[str, ...] = ("m",)) -> None:
+    def __init__(self, act: Act | None = None, models: tuple[Any, ...] = ("m",)) -> None:
         self.act = act
-        self.models: Any = [{"id": model, "object": "model"} for model in models]
+        self.models: Any = [
+            {"id": model, "object": "model"} if isinstance(model, str) else model
+            for model in models
+        ]
         self.calls: list[Call] = []
         self.hung_up = asyncio.Event()
         self.open_now = 0

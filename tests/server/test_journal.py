@@ -115,11 +115,7 @@ async def test_cost_and_speed(bridged: Callable[..., tuple[str, FakeUpstream]]) 
         usage = {"prompt_tokens": 1_000_000, "completion_tokens": 2_000_000}
         await call.json({"choices": [choice], "usage": usage})
 
-    url, upstream = bridged(act)
-    upstream.models = [
-        {"id": "m", "pricing": {"input": 2, "output": 5}},
-        {"id": "unpriced"},
-    ]
+    url, _ = bridged(act, models=({"id": "m", "pricing": {"input": 2, "output": 5}}, "unpriced"))
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         for model in ("m", "unpriced"):
             asked = {"model": model, "messages": [{"role": "user", "content": "x"}]}
