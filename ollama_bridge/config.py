@@ -209,7 +209,10 @@ _FIELDS = (
     "headers",
     "quirks",
     "connect_timeout",
+    "first_byte_timeout",
     "idle_timeout",
+    "retries",
+    "concurrency",
 )
 """Keys of a provider's table that stand for themselves in a Provider."""
 

@@ -81,12 +81,16 @@ class UpstreamFailed(BridgeError):
         upstream_status: int | None = None,
         detail: str = "",
         retry_after: str = "",
+        wait: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.upstream_status = upstream_status
         self.detail = detail
         self.retry_after = retry_after
+        """The header as it came, for the client."""
+        self.wait = wait
+        """The same in seconds."""
 
 
 class UpstreamBroke(UpstreamFailed):

@@ -153,7 +153,10 @@ PROVIDER: Mapping[str, Kind] = {
     "headers": Kind("a table of header names and plain texts", _is_headers, secret=True),
     "quirks": Kind(f"a list of {', '.join(QUIRKS)}", _list_of(_one_of(QUIRKS))),
     "connect_timeout": _SECONDS,
+    "first_byte_timeout": _SECONDS,
     "idle_timeout": _SECONDS,
+    "retries": Kind("a whole number from 0 to 10", lambda v: _is_integer(v) and 0 <= v <= 10),
+    "concurrency": Kind("a whole number above 0", lambda v: _is_integer(v) and v > 0),
 }
 
 ALIAS: Mapping[str, Kind] = {

@@ -177,7 +177,10 @@ def _provider(row: Provider) -> dict[str, Any]:
         "headers": {name: _shown(name, value) for name, value in row.headers.items()},
         "quirks": list(row.quirks),
         "connect_timeout": row.connect_timeout,
+        "first_byte_timeout": row.first_byte_timeout,
         "idle_timeout": row.idle_timeout,
+        "retries": row.retries,
+        "concurrency": row.concurrency,
     }
     if row.url == DEMO_URL:  # no address: the daemon serves it itself
         del fields["base_url"]

@@ -39,6 +39,12 @@ class Provider:
     """Seconds."""
     idle_timeout: float = 300.0
     """Seconds without a byte from the service."""
+    first_byte_timeout: float = 600.0
+    """Seconds until the service begins to answer; a model may think for minutes (quirk F19)."""
+    retries: int = 2
+    """How often a request that met a passing trouble is made again."""
+    concurrency: int = 2048
+    """Most requests it is given at the same time; others wait for their turn."""
     embed_batch: int = 64
     """Most inputs the service takes in one embeddings request."""
     responses: bool = False

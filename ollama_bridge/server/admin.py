@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import os
 from pkgutil import get_data
@@ -30,6 +31,17 @@ class ProviderStatus(BaseModel):
     models: int | None
     """Models in its list; null while it has not told."""
     error: str | None
+    state: str
+    """`ok`, or `failing`: then another target of an alias is asked first."""
+    failures: int
+    """Requests in a row that it did not answer."""
+    running: int
+    waiting: int
+    """Requests that wait for a place."""
+    limit: int
+    """Places; fewer than the settings say after it was asked too much."""
+    resting: float
+    """Seconds until it is asked first again."""
 
 
 class Failure(BaseModel):
@@ -259,6 +271,7 @@ def _provider(app: "App", provider: Provider, sources: dict[str, str]) -> Provid
         key_source=sources.get(provider.name, "not told yet"),
         models=None if known is None else len(known),
         error=app.bridge.list_errors.get(provider.name),
+        **dataclasses.asdict(app.bridge.lane(provider).condition()),
     )
 
 

@@ -8,8 +8,9 @@ import asyncio
 import functools
 import logging
 import os
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from ollama_bridge.config import Config, saved_list
 from ollama_bridge.editing import Change
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.provider import Provider
+from ollama_bridge.server.lane import Lane
 from ollama_bridge.translate import model_list, models
 from ollama_bridge.wire.stamp import stamper
 
@@ -78,6 +80,8 @@ class Bridge:
         connect: Connect = connect,
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.config = config
         self.keys = keys
@@ -86,6 +90,9 @@ class Bridge:
         self.began = clock()
         """Nanoseconds; dates models whose age nobody tells, so that it does not change."""
         self.monotonic = monotonic
+        self.sleep = sleep
+        self.chance = chance
+        """From 0 to 1: spreads the pauses before a request is made again."""
         self.loaded: dict[str, models.Loaded] = {}
         self.blobs: dict[str, int] = {}
         """Digests of files that were uploaded for a create, and when."""
@@ -99,6 +106,7 @@ class Bridge:
         self._connect = connect
         self._state = state
         self._clients: dict[str, Upstream] = {}
+        self._lanes: dict[str, Lane] = {}
         self._connecting: dict[str, asyncio.Lock] = {}
         self._fetched: dict[str, float] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
@@ -215,6 +223,14 @@ class Bridge:
                 self._clients[provider.name] = self._connect(provider, key)
         return self._clients[provider.name]
 
+    def lane(self, provider: Provider) -> Lane:
+        """The provider's lane, made on first use; new settings for it make a new one."""
+        lane = self._lanes.get(provider.name)
+        if lane is None:
+            lane = Lane(provider.concurrency, lambda: self.monotonic() / 1e9)
+            self._lanes[provider.name] = lane
+        return lane
+
     async def forget(self, provider: Provider) -> None:
         """Drop a client whose key was refused: the next request reads the key again."""
         client = self._clients.pop(provider.name, None)
@@ -245,6 +261,7 @@ class Bridge:
             for name, provider in config.providers.items()
             if self.config.providers.get(name) == provider
         }
+        self._lanes = {name: lane for name, lane in self._lanes.items() if name in same}
         self.config = config
         self._fetched.clear()
         self.catalog = self._catalog(same)

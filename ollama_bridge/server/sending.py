@@ -4,25 +4,17 @@ Strategy: a route says in an `Attempt` how it asks one target and gives its answ
 the attempts, target by target, for as long as the client has not been told anything.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
-from ollama_bridge.errors import (
-    BridgeError,
-    KeyMissing,
-    ModelNotFound,
-    NotSupported,
-    UpstreamFailed,
-)
+from ollama_bridge.errors import BridgeError, UpstreamFailed
 from ollama_bridge.providers.provider import Provider, Target
+from ollama_bridge.server import patience
 from ollama_bridge.server.bridge import Bridge, Upstream
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.pump import Opened
 from ollama_bridge.translate.stats import Stopwatch
-
-OWN_FAULT = frozenset({400, 409, 413, 414, 422})
-"""Statuses of an upstream that finds fault with the request; another would find it as well."""
 
 
 class Errand(NamedTuple):
@@ -53,15 +45,53 @@ class Errand(NamedTuple):
         """Answer by the first target that can, trying them in order; the last one's error stands.
 
         Once the client has been told anything there is no second attempt (upstream-quirks 0.7).
+        While there is another target nobody waits for this one: pauses are for the last.
         """
-        *others, last = self.entry.targets
+        *others, last = self._in_order()
         for target in others:
             try:
-                return await attempt(self._replace(target=target))
+                return await self._replace(target=target).attempted(attempt)
             except BridgeError as error:
-                if self.exchange.started or not _may_fare_better(error):
+                if self.exchange.started or not patience.may_fare_better(error):
                     raise
-        return await attempt(self._replace(target=last))
+        return await self._replace(target=last).patiently(attempt)
+
+    def _in_order(self) -> Sequence[Target]:
+        """The targets as they are tried: those that have been failing come last."""
+        targets = self.entry.targets
+        if len(targets) == 1:
+            return targets
+        lane = self.bridge.lane
+        return sorted(targets, key=lambda target: lane(target.provider).is_open())
+
+    async def patiently(self, attempt: "Attempt") -> None:
+        """Try again what may pass by itself, with pauses."""
+        tries = 0
+        while True:
+            try:
+                return await self.attempted(attempt)
+            except UpstreamFailed as error:
+                chance = self.bridge.chance()
+                wait = patience.pause(error, tries, self.provider.retries, chance)
+                if self.exchange.started or wait is None:
+                    raise
+                self.exchange.log["tries"] = tries + 2
+            await self.bridge.sleep(wait)
+            tries += 1
+
+    async def attempted(self, attempt: "Attempt") -> None:
+        """One attempt, in its turn; the provider's lane learns how it went."""
+        lane = self.bridge.lane(self.provider)
+        await lane.enter()
+        try:
+            await attempt(self)
+        except BridgeError as error:
+            lane.failed(error)
+            raise
+        else:
+            lane.worked()
+        finally:
+            lane.leave()
 
     async def open(self, path: str, body: dict[str, Any]) -> Opened:
         """The reply to a JSON body, once its status is known to be good."""
@@ -93,10 +123,3 @@ class Errand(NamedTuple):
 
 Attempt = Callable[[Errand], Awaitable[None]]
 """Asks the errand's target and answers the client; raises before the first byte or not at all."""
-
-
-def _may_fare_better(error: BridgeError) -> bool:
-    """Whether another target may answer what this one did not."""
-    if isinstance(error, UpstreamFailed):
-        return error.upstream_status not in OWN_FAULT
-    return isinstance(error, KeyMissing | ModelNotFound | NotSupported)

@@ -5,6 +5,7 @@ it is good at (credentials, URLs, error classes) and builds no object for a chun
 """
 
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from ollama_bridge.server import flow
 from ollama_bridge.server.flow import Received, Sink
 from ollama_bridge.server.transport import FORM_TYPE, Form, Transport, error_body
 from ollama_bridge.translate import failures
+from ollama_bridge.wire import retry_after
 
 Body = dict[str, Any]
 HttpClient = Any
@@ -198,6 +200,9 @@ class Upstream:
             model=model,
             retry_after=headers.get("retry-after", ""),
         )
+        if isinstance(refused, UpstreamFailed):
+            told = failures.inner_headers(body) | {k.lower(): v for k, v in headers.items()}
+            refused.wait = retry_after.seconds(told, time.time())
         refused.message = self._hidden(refused.message)
         refused.args = (refused.message,)
         return refused

@@ -99,6 +99,16 @@ def refused(
     )
 
 
+def inner_headers(body: bytes) -> dict[str, str]:
+    """Headers of the vendor behind a router, which stand in the error's own text (G12)."""
+    error = _json(body)
+    inner = error.get("error") if isinstance(error, dict) else None
+    metadata = inner.get("metadata") if isinstance(inner, dict) else None
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    pairs = headers.items() if isinstance(headers, dict) else ()
+    return {str(name).lower(): str(value) for name, value in pairs}
+
+
 def _advice(status: int, text: str, provider: str) -> str:
     if status == 401:
         remedy = f"set a valid key with `ollama-bridge keys set {provider}`"
