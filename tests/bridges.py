@@ -1,5 +1,6 @@
 """Live bridges for tests: one in front of the demo provider, others in front of a fake upstream."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from ollama_bridge.config import Config
 from ollama_bridge.demo import Demo
 from ollama_bridge.providers.provider import Alias, Provider
 from ollama_bridge.server.app import App, build
+from ollama_bridge.server.bridge import Sleep
 
 
 class NoKeys:
@@ -28,7 +30,12 @@ class NoKeys:
         return "test"
 
 
-def bridge_app(*providers: Provider, aliases: dict[str, Alias] | None = None, key: str = "") -> App:
+def bridge_app(
+    *providers: Provider,
+    aliases: dict[str, Alias] | None = None,
+    key: str = "",
+    sleep: Sleep = asyncio.sleep,
+) -> App:
     """The daemon's application for these providers; the first one is the default."""
     config = Config(
         path=Path("config.toml"),
@@ -36,7 +43,9 @@ def bridge_app(*providers: Provider, aliases: dict[str, Alias] | None = None, ke
         aliases=aliases or {},
         default_provider=providers[0].name,
     )
-    return build(config, keys=NoKeys(key), token="test-token", instance="test-instance")
+    return build(
+        config, keys=NoKeys(key), token="test-token", instance="test-instance", sleep=sleep
+    )
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +69,10 @@ def demo_bridge(demo_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def bridged() -> Iterator[Callable[..., tuple[str, FakeUpstream]]]:
-    """Makes a bridge in front of a fake upstream: `url, upstream = bridged(act)`."""
+    """Makes a bridge in front of a fake upstream: `url, upstream = bridged(act)`.
+
+    It asks once only, unless `retries` says otherwise.
+    """
     with ExitStack() as stack:
 
         def make(act: Act | None = None, **options: Any) -> tuple[str, FakeUpstream]:
@@ -68,8 +80,10 @@ def bridged() -> Iterator[Callable[..., tuple[str, FakeUpstream]]]:
             url = stack.enter_context(served(upstream))
             key = options.pop("key", "")
             aliases = options.pop("aliases", None)
+            sleep = options.pop("sleep", asyncio.sleep)
+            options.setdefault("retries", 0)
             provider = Provider(name="fake", url=f"{url}/v1", key="none", **options)
-            app = bridge_app(provider, aliases=aliases, key=key)
+            app = bridge_app(provider, aliases=aliases, key=key, sleep=sleep)
             return stack.enter_context(served(app)), upstream
 
         yield make

@@ -75,9 +75,12 @@ def build(
     edit: running.Edit | None = None,
     connect: running.Connect = running.connect,
     clock: Callable[[], int] = time.time_ns,
+    sleep: running.Sleep = asyncio.sleep,
 ) -> "App":
     """The application for these settings; every part of it can be given a fake."""
-    bridge = Bridge(config, keys=keys, state=state, edit=edit, connect=connect, clock=clock)
+    bridge = Bridge(
+        config, keys=keys, state=state, edit=edit, connect=connect, clock=clock, sleep=sleep
+    )
     return App(
         bridge,
         instance=instance or secrets.token_hex(8),

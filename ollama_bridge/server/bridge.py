@@ -55,6 +55,7 @@ class Upstream(Protocol):
     async def aclose(self) -> None: ...
 
 
+Sleep = Callable[[float], Awaitable[None]]
 Connect = Callable[[Provider, str], Upstream]
 Edit = Callable[[Change], Config]
 """Changes the settings file and returns what it then says: `editing.edit`. May block."""
@@ -80,7 +81,7 @@ class Bridge:
         connect: Connect = connect,
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.config = config

@@ -74,7 +74,7 @@ class Lane:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.leave()  # the place came in the same moment as the end
-            else:
+            elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
