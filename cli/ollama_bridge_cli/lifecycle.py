@@ -237,10 +237,22 @@ def _when_listed(running: Client) -> dict[str, Any]:
 
 def _providers(user: Session, facts: dict[str, Any]) -> None:
     rows = [
-        [row["name"], _models(row), row["key_source"], row["url"], row["error"] or ""]
+        [row["name"], _models(row), _load(row), row["key_source"], row["url"], _problem(row)]
         for row in facts["providers"]
     ]
-    user.table(["provider", "models", "key", "address", "problem"], rows)
+    user.table(["provider", "models", "requests", "key", "address", "problem"], rows)
+
+
+def _load(row: dict[str, Any]) -> str:
+    waiting = f", {row['waiting']} waiting" if row["waiting"] else ""
+    return f"{row['running']} of {row['limit']}{waiting}"
+
+
+def _problem(row: dict[str, Any]) -> str:
+    if row["state"] == "ok":
+        return str(row["error"] or "")
+    then = f"asked again in {row['resting']:.0f} s" if row["resting"] else "being asked again"
+    return f"did not answer {row['failures']} times in a row; {then}"
 
 
 def _models(row: dict[str, Any]) -> str:
