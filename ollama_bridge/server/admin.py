@@ -32,7 +32,7 @@ class ProviderStatus(BaseModel):
     """Models in its list; null while it has not told."""
     error: str | None
     state: str
-    """`ok`, `failing` (another target of an alias is asked first) or `trying` (it is being asked)."""
+    """`ok`, `failing` (an alias asks its other targets first) or `trying` (a request finds out)."""
     failures: int
     """Requests in a row that it did not answer."""
     running: int
