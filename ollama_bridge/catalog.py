@@ -148,6 +148,7 @@ class Catalog:
         "aliases",
         "entries",
         "hidden",
+        "lacking",
         "lists",
         "providers",
     )
@@ -159,8 +160,13 @@ class Catalog:
         aliases: Mapping[str, Alias],
         default_provider: str,
         hidden: Iterable[str] = (),
+        lacking: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
-        """`hidden` are models as `provider/model`; aliases reach them, names of clients do not."""
+        """`hidden` are models as `provider/model`; aliases reach them, names of clients do not.
+
+        `lacking` are capabilities that turned out missing, by `provider/model`.
+        """
+        self.lacking = lacking or {}
         self.providers = providers
         self.lists = lists
         self.aliases = aliases
@@ -198,11 +204,21 @@ class Catalog:
     def replace_list(self, provider: str, models: List | None) -> "Catalog":
         """A catalog in which one provider has another list."""
         lists = {**self.lists, provider: models}
-        return Catalog(self.providers, lists, self.aliases, self._default, self.hidden)
+        names = self.aliases, self._default, self.hidden, self.lacking
+        return Catalog(self.providers, lists, *names)
 
     def replace_names(self, aliases: Mapping[str, Alias], hidden: Iterable[str]) -> "Catalog":
         """A catalog with other aliases and hidden models."""
-        return Catalog(self.providers, self.lists, aliases, self._default, hidden)
+        return Catalog(self.providers, self.lists, aliases, self._default, hidden, self.lacking)
+
+    def without(self, origin: str, capability: str) -> "Catalog":
+        """A catalog in which one model, as `provider/model`, lacks a capability."""
+        missing = self.lacking.get(origin, frozenset())
+        if capability in missing:
+            return self
+        lacking = {**self.lacking, origin: missing | {capability}}
+        names = self.aliases, self._default, self.hidden, lacking
+        return Catalog(self.providers, self.lists, *names)
 
     # Looking up.
 
@@ -245,7 +261,7 @@ class Catalog:
         full = f"{provider.name}/{model}".casefold()
         if full in map(str.casefold, self.hidden):
             return None
-        return _entry(name, provider, model, None)
+        return self._entry(name, provider, model, None)
 
     def _provider(self, name: str) -> Provider | None:
         if name in self.providers:
@@ -271,7 +287,7 @@ class Catalog:
             if name in taken:
                 continue
             taken.add(name)
-            entry = _entry(name, provider, model_id, listed)
+            entry = self._entry(name, provider, model_id, listed)
             entries.append(entry)
             self._add(entry, full)
             if own:
@@ -281,6 +297,10 @@ class Catalog:
         for bare, found in holders.items():
             self._add_bare(bare, found)
         return entries
+
+    def _entry(self, name: str, provider: Provider, model_id: str, listed: Listed | None) -> Entry:
+        missing = self.lacking.get(f"{provider.name}/{model_id}", frozenset())
+        return _entry(name, provider, model_id, listed, missing)
 
     def _add_bare(self, bare: str, found: list[Entry]) -> None:
         """A bare id means the one model that has it, unless it reads as provider/model."""
@@ -385,11 +405,20 @@ def _globs(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)) or r"(?!)", re.IGNORECASE)
 
 
-def _entry(name: str, provider: Provider, model_id: str, listed: Listed | None) -> Entry:
+def _entry(
+    name: str,
+    provider: Provider,
+    model_id: str,
+    listed: Listed | None,
+    missing: frozenset[str],
+) -> Entry:
     """What is known of one model, the nearest source first."""
     known = facts.of(model_id)
     told = listed or _UNTOLD
     capabilities, capabilities_source = _capabilities(model_id, told, known)
+    if missing:
+        kept = tuple(each for each in capabilities if each not in missing)
+        capabilities, capabilities_source = kept, "upstream"
     context, context_source = DEFAULT_CONTEXT, "default"
     if told.context_length:
         context, context_source = told.context_length, "upstream"
@@ -402,7 +431,7 @@ def _entry(name: str, provider: Provider, model_id: str, listed: Listed | None) 
         targets=(Target(provider, model_id),),
         capabilities=capabilities,
         capabilities_source=capabilities_source,
-        refuses=_refuses(told, known) - frozenset(capabilities),
+        refuses=_refuses(told, known) - frozenset(capabilities) | missing,
         context_length=context,
         context_source=context_source,
         digest=_digest(name, provider.name, model_id, *capabilities, str(context)),

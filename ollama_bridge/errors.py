@@ -20,12 +20,29 @@ command line leaves with.
     └─ PortTaken                  500  4
 """
 
+from typing import NamedTuple
+
+
+class Refusal(NamedTuple):
+    """What an upstream said when it would not answer, for whoever asks it again."""
+
+    status: int
+    text: str
+    """Its whole text, also that of a vendor behind it."""
+    param: str = ""
+    """The field it names as the culprit."""
+    code: str = ""
+    generation: str = ""
+    """What the model had written, where the upstream could not read a call in it."""
+
 
 class BridgeError(Exception):
     """Any failure that has a sentence for the user; the message is that sentence."""
 
     status = 500
     exit_code = 1
+    refusal: Refusal | None = None
+    """The upstream's own words, where it was the upstream that failed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -54,6 +71,8 @@ class NotSupported(BridgeError):
     """The model or the bridge cannot do what was asked, and says so."""
 
     status = 400
+    capability = ""
+    """What the model turned out not to have, in Ollama's word."""
 
 
 class Forbidden(BridgeError):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ollama_bridge.errors import SettingsInvalid
+from ollama_bridge.providers import quirks
 from ollama_bridge.providers.presets import PRESETS
-from ollama_bridge.providers.quirks import QUIRKS
 
 CAPABILITIES = (
     "completion",
@@ -151,7 +151,7 @@ PROVIDER: Mapping[str, Kind] = {
     "include": _NAMES,
     "exclude": _NAMES,
     "headers": Kind("a table of header names and plain texts", _is_headers, secret=True),
-    "quirks": Kind(f"a list of {', '.join(QUIRKS)}", _list_of(_one_of(QUIRKS))),
+    "quirks": Kind(f"a list of {', '.join(quirks.NAMES)}", _list_of(quirks.is_known)),
     "connect_timeout": _SECONDS,
     "first_byte_timeout": _SECONDS,
     "idle_timeout": _SECONDS,

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from ollama_bridge import editing
+from ollama_bridge.client import Client
+from ollama_bridge.providers import quirks
 
 from . import render, session
 
@@ -31,9 +33,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is known of one model."""
-    found = session.of(context).client().show(name)
+    client = session.of(context).client()
+    found = client.show(name)
+    learned = _learned(client, _origin(found.get("modelfile", "")))
     if as_json:
-        render.document({"name": name} | found)
+        render.document({"name": name} | found | {"learned": learned})
         return
     details = found.get("model_info", {})
     architecture = details.get("general.architecture", "")
@@ -47,6 +51,7 @@ def show(
             "parameters": found.get("parameters", "").split("\n"),
             "system": found.get("system"),
             "license": found.get("license"),
+            "learned": quirks.explained(learned),
         }
     )
 
@@ -110,6 +115,12 @@ def _context(model: dict[str, Any]) -> str:
 
 def _capabilities(model: dict[str, Any]) -> str:
     return ", ".join(model.get("capabilities", []))
+
+
+def _learned(client: Client, origin: str) -> list[str]:
+    """What the daemon does differently for this model, because its provider refused something."""
+    rows = client.status().get("learned", [])
+    return next((row["learned"] for row in rows if row["model"] == origin), [])
 
 
 def _origin(modelfile: str) -> str:

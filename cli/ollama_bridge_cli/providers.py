@@ -8,6 +8,7 @@ import typer
 from ollama_bridge import editing
 from ollama_bridge.config import Config
 from ollama_bridge.errors import KeyMissing, KeyringUnusable, NotRunning, SettingsInvalid
+from ollama_bridge.providers import quirks
 from ollama_bridge.providers.provider import Provider
 
 from . import render, session
@@ -78,7 +79,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     if as_json:
         render.document(facts)
     else:
-        render.facts(facts)
+        render.facts(facts | {"quirks": quirks.explained(row.quirks)})
 
 
 def remove(context: typer.Context, name: Name) -> None:

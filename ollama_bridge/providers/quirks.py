@@ -1,104 +1,146 @@
 """Small named edits of the request body for services that refuse what all others take.
 
 Strategy: a body is the plain dict of one OpenAI request, edited in place just before it is sent.
-What a client of the /v1 routes wrote itself stays, and may have any type.
+What a client of the /v1 routes wrote itself stays, and may have any type. An edit replaces what it
+changes inside a value, because a second attempt begins from the same values.
 A provider's row names its edits; the settings may name them too, so a private server needs no code.
+What is learned from a refusal is one more name (`lessons`).
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-Body = dict[str, Any]
+import msgspec
 
+from ollama_bridge.providers.edits import formats, limits, schemas, thoughts, turns
+from ollama_bridge.providers.edits.shape import Body
 
-def new_token_limit(body: Body) -> None:
-    """Newer models refuse `max_tokens`, the name every other service knows."""
-    if (limit := body.pop("max_tokens", None)) is not None:
-        body.setdefault("max_completion_tokens", limit)
+Edit = Callable[[Body], None]
 
-
-def random_seed(body: Body) -> None:
-    """The same thing under another name; unknown names are refused with 422."""
-    if (seed := body.pop("seed", None)) is not None:
-        body["random_seed"] = seed
-
-
-def no_stream_options(body: Body) -> None:
-    """Usage comes at the end of every stream without asking, and asking is refused."""
-    body.pop("stream_options", None)
-
-
-def first_four_stops(body: Body) -> None:
-    """More than four stop strings are refused; the bridge itself watches for the others."""
-    stop = body.get("stop")
-    if isinstance(stop, list) and len(stop) > 4:
-        body["stop"] = stop[:4]
-
-
-def template_thinking(body: Body) -> None:
-    """Local servers switch thinking in the chat template, under either of two names."""
-    if (effort := body.pop("reasoning_effort", None)) is not None:
-        on = effort != "none"
-        body.setdefault("chat_template_kwargs", {"enable_thinking": on, "thinking": on})
-
-
-def reasoning_object(body: Body) -> None:
-    """Effort stands inside an object that can also switch it off."""
-    effort = body.pop("reasoning_effort", None)
-    if effort is not None:
-        asked = {"enabled": False} if effort == "none" else {"effort": effort}
-        body.setdefault("reasoning", asked)
-
-
-def thinking_switch(body: Body) -> None:
-    """Thinking is on or off, without levels."""
-    effort = body.pop("reasoning_effort", None)
-    if effort is not None:
-        body.setdefault("thinking", {"type": "disabled" if effort == "none" else "enabled"})
-
-
-def enable_thinking(body: Body) -> None:
-    """The same as one plain flag."""
-    effort = body.pop("reasoning_effort", None)
-    if effort is not None:
-        body.setdefault("enable_thinking", effort != "none")
-
-
-def say_json(body: Body) -> None:
-    """JSON mode is refused unless some message contains the word."""
-    form, turns = body.get("response_format"), _turns(body)
-    if not turns or not isinstance(form, dict) or form.get("type") != "json_object":
-        return
-    if not any("json" in str(turn["content"]).lower() for turn in turns):
-        body["messages"].append({"role": "system", "content": "Answer in JSON."})
-
-
-def system_role(body: Body) -> None:
-    """`developer` is OpenAI's newer word for `system`, and unknown elsewhere."""
-    for turn in _turns(body):
-        if turn.get("role") == "developer":
-            turn["role"] = "system"
-
-
-def _turns(body: Body) -> list[Body]:
-    """The messages that say something: on the /v1 routes they are the client's own."""
-    messages = body.get("messages")
-    given = messages if isinstance(messages, list) else []
-    return [turn for turn in given if isinstance(turn, dict) and "content" in turn]
-
-
-QUIRKS: Mapping[str, Callable[[Body], None]] = {
+QUIRKS: Mapping[str, Edit] = {
     edit.__name__: edit
     for edit in (
-        new_token_limit,
-        random_seed,
-        no_stream_options,
-        first_four_stops,
-        template_thinking,
-        reasoning_object,
-        thinking_switch,
-        enable_thinking,
-        say_json,
-        system_role,
+        limits.new_token_limit,
+        limits.old_token_limit,
+        limits.random_seed,
+        limits.strict_keys,
+        limits.no_stream_options,
+        limits.no_stream,
+        limits.always_stream,
+        limits.first_four_stops,
+        limits.no_stops,
+        limits.no_logprobs,
+        limits.one_choice,
+        limits.drop_reasoning_sampling,
+        limits.calmer,
+        turns.system_role,
+        turns.merge_system,
+        turns.fold_system,
+        turns.alternate,
+        turns.prefix_last_assistant,
+        turns.content_null,
+        turns.content_empty,
+        turns.no_empty_text,
+        turns.plain_content,
+        turns.strict_messages,
+        turns.nine_letter_ids,
+        thoughts.template_thinking,
+        thoughts.reasoning_object,
+        thoughts.thinking_switch,
+        thoughts.enable_thinking,
+        thoughts.parsed_reasoning,
+        thoughts.no_effort_with_tools,
+        thoughts.thinking_stays,
+        formats.say_json,
+        formats.format_object,
+        formats.json_by_schema,
+        formats.schema_in_object,
+        formats.schema_to_object,
+        formats.format_in_words,
+        formats.format_beside_tools,
+        formats.close_objects,
+        schemas.plain_schemas,
+        schemas.filled_schemas,
     )
 }
+
+
+def lacks(_capability: str, _body: Body) -> None:
+    """The model refused this; requests that need it are refused here."""
+
+
+def embed_batch(_number: str, _body: Body) -> None:
+    """Most inputs of one embeddings request."""
+
+
+WITH_VALUE: Mapping[str, Callable[[str, Body], None]] = {
+    edit.__name__: edit
+    for edit in (
+        limits.drop,
+        limits.most_tokens,
+        limits.least_tokens,
+        turns.drop_in_messages,
+        thoughts.effort,
+        lacks,
+        embed_batch,
+    )
+}
+"""Edits that need to know one thing more, written after a colon: `drop:seed`."""
+
+_NUMBERS = frozenset({"most_tokens", "least_tokens", "embed_batch"})
+_NEVER_DROPPED = frozenset({"model", "messages", "input", "prompt"})
+
+NAMES = (*QUIRKS, *(f"{name}:…" for name in WITH_VALUE))
+"""Every name, for those who may write one."""
+
+
+def is_known(name: object) -> bool:
+    """Whether a name means an edit."""
+    if not isinstance(name, str):
+        return False
+    kind, colon, value = name.partition(":")
+    if not colon:
+        return name in QUIRKS
+    if kind not in WITH_VALUE or not value or (kind == "drop" and value in _NEVER_DROPPED):
+        return False
+    return value.isdecimal() and len(value) < 10 if kind in _NUMBERS else True
+
+
+@functools.lru_cache(maxsize=512)
+def named(name: str) -> Edit:
+    """The edit of a name that is known."""
+    kind, colon, value = name.partition(":")
+    return functools.partial(WITH_VALUE[kind], value) if colon else QUIRKS[name]
+
+
+def meaning(name: str) -> str:
+    """What an edit is for, in one sentence."""
+    kind, colon, _ = name.partition(":")
+    said = (WITH_VALUE[kind] if colon else QUIRKS[name]).__doc__ or ""
+    return said.partition("\n")[0]
+
+
+def explained(names: Iterable[str]) -> str:
+    """Names with what they are for, on one line."""
+    return " ".join(f"{name} ({meaning(name).rstrip('.')});" for name in names).rstrip(";")
+
+
+def apply(names: Iterable[str], body: Body) -> None:
+    """Make the edits of these names, in this order."""
+    decode(body)
+    for name in names:
+        named(name)(body)
+
+
+def decode(body: Body) -> None:
+    """Values in place of the bytes that a client of /v1 sent."""
+    for key, field in body.items():
+        if isinstance(field, msgspec.Raw):
+            body[key] = msgspec.json.decode(field)
+        elif isinstance(field, list) and any(isinstance(item, msgspec.Raw) for item in field):
+            body[key] = [_decoded(item) for item in field]
+
+
+def _decoded(item: Any) -> Any:
+    return msgspec.json.decode(item) if isinstance(item, msgspec.Raw) else item

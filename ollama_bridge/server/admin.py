@@ -54,6 +54,15 @@ class Failure(BaseModel):
     error: str
 
 
+class Learned(BaseModel):
+    """What is done differently for one model, because its provider refused something."""
+
+    model: str
+    """As `provider/model`."""
+    learned: list[str]
+    """Names of request edits, as the settings' `quirks` know them, and of what the model lacks."""
+
+
 class Status(BaseModel):
     """The whole state in one answer."""
 
@@ -69,6 +78,8 @@ class Status(BaseModel):
     """What the alias `default` stands for, by its listed name; empty without such an alias."""
     providers: list[ProviderStatus]
     models: int
+    learned: list[Learned]
+    """What refusals have taught of single models; gone when the daemon ends or reloads."""
     active: int
     answering: list[str]
     """Names of the models that are answering, one for each request."""
@@ -193,6 +204,10 @@ def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
         default_model=_default_model(app),
         providers=[_provider(app, row, sources) for row in config.providers.values()],
         models=len(bridge.catalog.entries),
+        learned=[
+            Learned(model="/".join(key), learned=list(names))
+            for key, names in bridge.memory.all().items()
+        ],
         active=bridge.active,
         answering=[fields["model"] for fields in app.journal.running()],
         requests=bridge.requests,

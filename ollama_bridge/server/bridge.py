@@ -20,8 +20,9 @@ from ollama_bridge.catalog import Catalog, Entry
 from ollama_bridge.config import Config, saved_list
 from ollama_bridge.editing import Change
 from ollama_bridge.errors import BridgeError, ModelNotFound
-from ollama_bridge.providers.provider import Provider
+from ollama_bridge.providers.provider import Provider, Target
 from ollama_bridge.server.lane import Lane
+from ollama_bridge.server.learning import LACKS, Memory
 from ollama_bridge.translate import model_list, models
 from ollama_bridge.wire.stamp import stamper
 
@@ -99,6 +100,8 @@ class Bridge:
         """Digests of files that were uploaded for a create, and when."""
         self.active = self.requests = self.errors = 0
         self.list_errors: dict[str, str] = {}
+        self.memory = Memory()
+        """What refusals have taught of each model."""
         self.settling = asyncio.Lock()
         """Held while settings are read or written, and until they are in effect."""
         self._edit = edit or functools.partial(editing.edit, config.path)
@@ -238,6 +241,12 @@ class Bridge:
         if client is not None:
             await client.retire()
 
+    def lose(self, target: Target, capability: str) -> None:
+        """Note that a model does not have a capability after all; it is no longer listed."""
+        self.memory.add(target, f"{LACKS}{capability}")
+        origin = f"{target.provider.name}/{target.model}"
+        self.catalog = self.catalog.without(origin, capability)
+
     # life
 
     def start(self) -> None:
@@ -264,6 +273,7 @@ class Bridge:
         }
         self._lanes = {name: lane for name, lane in self._lanes.items() if name in same}
         self.config = config
+        self.memory.keep(same)
         self._fetched.clear()
         self.catalog = self._catalog(same)
         self.start()
@@ -298,7 +308,7 @@ class Bridge:
         known = {name: lists.get(name) or self._saved(name) for name in self.config.providers}
         config = self.config
         names = config.aliases, config.default_provider, config.hidden
-        return Catalog(config.providers, known, *names)
+        return Catalog(config.providers, known, *names, self.memory.lacking())
 
     def _list_of(self, name: str) -> Any:
         return self.catalog.lists.get(name)

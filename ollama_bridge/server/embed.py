@@ -105,7 +105,7 @@ async def _vectors(job: _Job, texts: list[str], dimensions: int) -> Answer:
         async with gate:
             return await _batch(job, batch, dimensions)
 
-    batches = embed.batches(texts, job.errand.provider.embed_batch)
+    batches = embed.batches(texts, job.errand.embed_batch)
     answers = [await one(batches[0])] if len(batches) == 1 else await _all(map(one, batches))
     counts = [tokens for _, tokens in answers]
     total = None if None in counts else sum(count or 0 for count in counts)
@@ -129,10 +129,11 @@ async def _batch(job: _Job, texts: list[str], dimensions: int) -> Answer:
         opened = await job.errand.open("/embeddings", body)
     except UpstreamFailed as error:
         again = functools.partial(_batch, job)
-        if dimensions and _DIMENSIONS.search(error.detail):  # cut here instead (quirk I4)
-            return await again(texts, 0)
-        if len(texts) > 1 and _TOO_MANY.search(error.detail):  # halve (quirk I5)
+        if dimensions and _DIMENSIONS.search(error.detail):
+            raise  # a lesson: the next attempt does not ask, and the cut is made here (I4)
+        if len(texts) > 1 and _TOO_MANY.search(error.detail):  # halve, and remember (quirk I5)
             half = len(texts) // 2
+            job.errand.learn_batch(half)
             return _joined(
                 await again(texts[:half], dimensions), await again(texts[half:], dimensions)
             )

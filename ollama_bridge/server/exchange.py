@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_bridge.errors import BadRequest, BridgeError, UpstreamBroke
 from ollama_bridge.server import flow, straight
 from ollama_bridge.translate import lines
+
+if TYPE_CHECKING:
+    from ollama_bridge.server.learning import Course
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -57,6 +60,8 @@ class Exchange:
         self._gone = False
         self.answered_by = ""
         """`provider/model` of the target that is being asked; the reply's header tells it."""
+        self.course: Course | None = None
+        """What this request has learned of the target that is being asked."""
         self.log: dict[str, Any] = {}
         self.cut_by: UpstreamBroke | None = None
         """Why the answer is to end early, once it is."""

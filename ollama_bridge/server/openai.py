@@ -26,7 +26,6 @@ from ollama_bridge.translate.stats import Stopwatch
 CHAT, COMPLETIONS, EMBEDDINGS = "/chat/completions", "/completions", "/embeddings"
 SPEECH, IMAGES = "/audio/transcriptions", "/images/generations"
 
-_ENCODING = re.compile(r"(?i)encoding.?format|base64")
 _CHAT_MODEL = re.compile(r"(?i)\bchat[ -]model|/chat/completions|does not support completions")
 _NO_ROUTE = frozenset({404, 405, 501})
 """What servers say to a path they do not have."""
@@ -201,13 +200,15 @@ async def _ask(errand: Errand, request: passage.Request, path: str) -> None:
 async def _opened(errand: Errand, request: passage.Request, path: str) -> Opened:
     """The reply to a chat or a completion; nothing that was asked for may have been dropped."""
     body = _body(errand, _with_own(errand, request))
-    stops = body.get("stop")
+    stops = request.value("stop")
     opened = await errand.open(path, body)
-    if body.get("stop") == stops:
+    if "stop" not in request.fields or passage.plain(body.get("stop")) == stops:
         return opened
     await opened.aclose()
-    provider = errand.provider.name
-    raise NotSupported(f"{provider} takes at most {len(body['stop'])} stop strings; send fewer")
+    provider, taken = errand.provider.name, body.get("stop")
+    if not taken:
+        raise NotSupported(f"{provider} takes no stop strings for this model; leave out `stop`")
+    raise NotSupported(f"{provider} takes at most {len(taken)} stop strings; send fewer")
 
 
 def _only_chats(error: UpstreamFailed) -> bool:
@@ -228,16 +229,13 @@ async def _loaded(bridge: Bridge, exchange: Exchange, request: passage.Request) 
 async def _embed(errand: Errand, request: passage.Request) -> None:
     body = _body(errand, request)
     form = request.value("encoding_format") or passage.ENCODINGS[0]
-    try:
-        opened = await errand.open(EMBEDDINGS, body)
-    except UpstreamFailed as error:
-        if "encoding_format" not in body or not _ENCODING.search(error.detail):
-            raise
-        del body["encoding_format"]  # encoded here instead (quirk I2)
-        opened = await errand.open(EMBEDDINGS, body)
+    opened = await errand.open(EMBEDDINGS, body)
     errand.bridge.touch(errand.entry, None)
     provider = errand.provider.name
-    said, tokens = passed.embeddings(await opened.whole(), errand.name, form, provider)
+    asked = request.value("dimensions")
+    cut = asked if isinstance(asked, int) and "dimensions" not in body else 0
+    reply = await opened.whole()
+    said, tokens = passed.embeddings(reply, errand.name, form, provider, dimensions=cut)
     errand.exchange.log["tokens"] = (tokens, 0)
     await errand.exchange.answer(said)
 

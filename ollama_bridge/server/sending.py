@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import BridgeError, UpstreamFailed
 from ollama_bridge.providers.provider import Provider, Target
-from ollama_bridge.server import patience
+from ollama_bridge.server import learning, patience
 from ollama_bridge.server.bridge import Bridge, Upstream
 from ollama_bridge.server.exchange import Exchange
+from ollama_bridge.server.learning import Course
 from ollama_bridge.server.pump import Opened
+from ollama_bridge.translate import printed_calls
 from ollama_bridge.translate.stats import Stopwatch
 
 
@@ -84,7 +86,7 @@ class Errand(NamedTuple):
         lane = self.bridge.lane(self.provider)
         await lane.enter()
         try:
-            await attempt(self)
+            await self.taught(attempt)
         except BridgeError as error:
             lane.failed(error)
             raise
@@ -93,9 +95,65 @@ class Errand(NamedTuple):
         finally:
             lane.leave()
 
+    async def taught(self, attempt: "Attempt") -> None:
+        """An attempt, made again with what each refusal teaches; never twice the same."""
+        exchange = self.exchange
+        course = exchange.course
+        if course is None or course.key != learning.key(self.target):
+            course = exchange.course = Course(self.target)
+        try:
+            while True:
+                try:
+                    return await attempt(self)
+                except BridgeError as error:
+                    if exchange.started or not self._learn(course, error):
+                        raise
+        finally:
+            if exchange.started:
+                for name in course.kept:
+                    self.bridge.memory.add(self.target, name)
+
+    def _learn(self, course: Course, error: BridgeError) -> bool:
+        """Whether the request can be made in another way now; raises what says it better."""
+        refusal = error.refusal
+        if refusal is None:
+            return False
+        if (found := course.learn(refusal)) is not None:
+            learning.told(self.target, found, refusal)
+            return True
+        if refusal.generation and not course.said:
+            course.said = printed_calls.reply(refusal.generation, course.body or {})
+            return bool(course.said)
+        unable = learning.inability(error, course.body, self.name, self.provider.name)
+        if unable is None:
+            return False
+        self.bridge.lose(self.target, unable.capability)
+        if isinstance(error, NotSupported):
+            return False
+        raise unable from error
+
     async def open(self, path: str, body: dict[str, Any]) -> Opened:
-        """The reply to a JSON body, once its status is known to be good."""
+        """The reply to a JSON body, once its status is known to be good.
+
+        The body is edited into what this provider and model take.
+        """
+        course = self.exchange.course
+        if course is not None and course.said:
+            return learning.Said(course.said)
+        learning.prepare(course, self.target, self.bridge.memory, body)
         return await self._sent(lambda upstream: upstream.open(path, body, model=self.name))
+
+    @property
+    def embed_batch(self) -> int:
+        """Most inputs of one embeddings request to this model."""
+        known = (name.partition(":") for name in self.bridge.memory.of(self.target))
+        learned = [int(number) for kind, _, number in known if kind == "embed_batch"]
+        return min([self.provider.embed_batch, *learned])
+
+    def learn_batch(self, size: int) -> None:
+        """Requests with more inputs than that were refused."""
+        if 0 < size < self.embed_batch:
+            self.bridge.memory.add(self.target, f"embed_batch:{size}")
 
     async def open_form(self, path: str, kind: str, content: bytes) -> Opened:
         """The reply to a body of another content type."""

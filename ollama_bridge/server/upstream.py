@@ -16,7 +16,6 @@ import openai
 from ollama_bridge import __version__
 from ollama_bridge.errors import BridgeError, UpstreamBroke, UpstreamFailed
 from ollama_bridge.providers.provider import Provider
-from ollama_bridge.providers.quirks import QUIRKS
 from ollama_bridge.server import flow
 from ollama_bridge.server.flow import Received, Sink
 from ollama_bridge.server.transport import FORM_TYPE, Form, Transport, error_body
@@ -79,8 +78,6 @@ class Upstream:
         The SDK makes the first request of its kind; those that follow differ in the body only and
         go straight to the transport, which saves half of what a request costs.
         """
-        for quirk in self.provider.quirks:
-            QUIRKS[quirk](body)
         content = msgspec.json.encode(body)
         kind = (path, body.get("model"))  # Azure's URLs name the model
         form = self._forms.get(kind)

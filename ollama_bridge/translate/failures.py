@@ -9,7 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ollama_bridge.errors import ModelNotFound, NotSupported, UpstreamBroke, UpstreamFailed
+from ollama_bridge.errors import (
+    ModelNotFound,
+    NotSupported,
+    Refusal,
+    UpstreamBroke,
+    UpstreamFailed,
+)
 from ollama_bridge.wire import openai
 
 LONGEST = 1200
@@ -44,7 +50,11 @@ _IMAGES = re.compile(
     r"does not support vision|not a multimodal model|no endpoints found that support image"
 )
 _THINKING = re.compile(r"(?i)does not support (?:parameter )?(?:reasoning|thinking)")
-_FEATURES = ((_TOOLS, "tools"), (_IMAGES, "images"), (_THINKING, "thinking"))
+_FEATURES = (
+    (_TOOLS, "tools", "tools"),
+    (_IMAGES, "images", "vision"),
+    (_THINKING, "thinking", "thinking"),
+)
 _NO_MODEL = re.compile(
     r"(?i)\bmodel:?(?: \S+)? (?:(?:was |could )?not (?:be )?found|(?:does )?not exist|"
     r"(?:is |has been )(?:unknown|decommissioned|deprecated|not available))|"
@@ -70,12 +80,14 @@ def redact(text: str) -> str:
 def in_stream(error: Any, provider: str) -> UpstreamBroke:
     """An error that came inside a reply whose status said success."""
     code = _code(error)
-    return UpstreamBroke(
+    broke = UpstreamBroke(
         f"{provider}: {sentence(error)}",
         status=_status(code) if code else 502,
         upstream_status=code,
         detail=sentence(error),
     )
+    broke.refusal = refusal(code or 400, error)
+    return broke
 
 
 def refused(
@@ -83,11 +95,65 @@ def refused(
 ) -> UpstreamFailed | ModelNotFound | NotSupported:
     """The upstream answered with an error status: what the client gets to see."""
     error = _json(body)
-    text = sentence(error)
+    said = refusal(status, error)
+    failed = _failed(status, error, said.text, provider=provider, model=model)
+    failed.refusal = said
+    if isinstance(failed, UpstreamFailed):
+        failed.retry_after = retry_after
+    return failed
+
+
+def refusal(status: int, error: Any) -> Refusal:
+    """The same for whoever may ask again in another way: what is named, and what was written."""
+    return Refusal(
+        status=status,
+        text=sentence(error),
+        param=_find(error, "param") or _place(error),
+        code=_find(error, "code"),
+        generation=_find(error, "failed_generation"),
+    )
+
+
+def _find(error: Any, key: str, depth: int = 6) -> str:
+    """The innermost text of that key: a vendor behind a router knows best."""
+    if depth == 0:
+        return ""
+    if isinstance(error, list):
+        return next((said for item in error if (said := _find(item, key, depth - 1))), "")
+    if not isinstance(error, dict):
+        return ""
+    inner = [_cause(error), *(error.get(name) for name in ("error", "message", "detail"))]
+    found = next((said for item in inner if (said := _find(item, key, depth - 1))), "")
+    own = error.get(key)
+    return found or (own if isinstance(own, str) else "")
+
+
+def _place(error: Any, depth: int = 6) -> str:
+    """The field that a validator names, without the word for the whole body."""
+    if depth == 0:
+        return ""
+    if isinstance(error, list):
+        return next((said for item in error if (said := _place(item, depth - 1))), "")
+    if not isinstance(error, dict):
+        return ""
+    if isinstance(place := error.get("loc"), list):
+        return ".".join(str(part) for part in place if part != "body")
+    inner = [_cause(error), *(error.get(name) for name in _PLACES)]
+    return next((said for item in inner if (said := _place(item, depth - 1))), "")
+
+
+_PLACES = ("error", "message", "detail", "details", "errors")
+
+
+def _failed(
+    status: int, error: Any, text: str, *, provider: str, model: str
+) -> UpstreamFailed | ModelNotFound | NotSupported:
     if status in (400, 404, 422, 500, 501):
-        for pattern, feature in _FEATURES:
+        for pattern, feature, capability in _FEATURES:
             if pattern.search(text):
-                return NotSupported(f'"{model}" does not support {feature} ({provider}: {text})')
+                unable = NotSupported(f'"{model}" does not support {feature} ({provider}: {text})')
+                unable.capability = capability
+                return unable
     if status in (400, 404) and _NO_MODEL.search(f"{text} {_word(error)}"):
         return ModelNotFound(f"model '{model}' not found ({provider}: {text})")
     return UpstreamFailed(
@@ -95,7 +161,6 @@ def refused(
         status=_status(status),
         upstream_status=status,
         detail=text,
-        retry_after=retry_after,
     )
 
 

@@ -107,8 +107,8 @@ class Request(NamedTuple):
         """A field's value; None where it is absent or null, which mean the same."""
         field = self.fields.get(key)
         if isinstance(field, list):
-            return [_decoded(item) for item in field]
-        return _decoded(field)
+            return [plain(item) for item in field]
+        return plain(field)
 
     def given(self, key: str) -> bool:
         """Whether a field is there and neither null nor an empty list."""
@@ -255,7 +255,8 @@ def _in_our_spelling(fields: Fields) -> Fields:
     return found
 
 
-def _decoded(field: Any) -> Any:
+def plain(field: Any) -> Any:
+    """A field's value, whether it is still the bytes that came or not."""
     return msgspec.json.decode(field) if isinstance(field, msgspec.Raw) else field
 
 
@@ -265,7 +266,7 @@ def _is_list(field: Any) -> bool:
 
 def _role(turn: Any) -> str:
     """Whose turn it is, "" when it cannot be told: the upstream says what is wrong with that."""
-    value = _decoded(turn)
+    value = plain(turn)
     role = value.get("role") if isinstance(value, dict) else None
     return role if isinstance(role, str) else ""
 

@@ -298,16 +298,21 @@ class Whole:
 _VECTOR = re.compile(rb'"embedding"\s*:\s*(\[|")')
 
 
-def embeddings(body: bytes, model: str, form: str, provider: str) -> tuple[bytes, int]:
-    """The vectors in the form that was asked for, and the tokens they cost (quirks I1 to I3)."""
+def embeddings(
+    body: bytes, model: str, form: str, provider: str, *, dimensions: int = 0
+) -> tuple[bytes, int]:
+    """The vectors in the form that was asked for, and the tokens they cost (quirks I1 to I4).
+
+    They are cut to `dimensions` here where the upstream was not asked to.
+    """
     body = body.strip()
     if b'"error"' in body:
         _check(body, provider)
     came = _VECTOR.search(body)
     try:
         fields = _fields.decode(body)
-        if came is None or (came[1] == b"[") != (form == "float"):
-            fields["data"] = _rows(body, form, provider)
+        if dimensions or came is None or (came[1] == b"[") != (form == "float"):
+            fields["data"] = _rows(body, form, provider, dimensions)
             body = msgspec.json.encode(fields)
         usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
         return Renaming(model)(body), _counts(usage)[0]
@@ -315,8 +320,10 @@ def embeddings(body: bytes, model: str, form: str, provider: str) -> tuple[bytes
         raise _not_json(body, provider) from error
 
 
-def _rows(body: bytes, form: str, provider: str) -> msgspec.Raw:
+def _rows(body: bytes, form: str, provider: str, dimensions: int) -> msgspec.Raw:
     vectors, _ = embed.vectors(body, provider)
+    if dimensions:
+        vectors = [embed.unit(vector, dimensions) for vector in vectors]
     if not vectors:
         raise UpstreamFailed(f"{provider} sent no embeddings")
     return msgspec.Raw(
