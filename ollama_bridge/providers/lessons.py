@@ -6,9 +6,12 @@ asked a second time unchanged. Words about a wrong value of the client's teach n
 """
 
 import copy
+import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
+
+import msgspec
 
 from ollama_bridge.errors import Refusal
 from ollama_bridge.providers import quirks
@@ -41,14 +44,25 @@ class Rule(NamedTuple):
     kept: bool = True
 
 
-def lesson(refusal: Refusal, body: Body, tried: Collection[str] = ()) -> Lesson | None:
-    """What to do differently, if the refusal tells; `tried` are the lessons of this request."""
+def lesson(
+    refusal: Refusal, body: Body, tried: Collection[str] = (), sent: Collection[bytes] = ()
+) -> Lesson | None:
+    """What to do differently, if the refusal tells.
+
+    `tried` are the lessons of this request, `sent` the marks of the bodies that were refused.
+    """
     if len(tried) >= MOST:
         return None
+    refused = {mark(body), *sent}
     for found in _candidates(refusal, body):
-        if found.quirk not in tried and _changes(found.quirk, body):
+        if found.quirk not in tried and mark(_edited(found.quirk, body)) not in refused:
             return found
     return None
+
+
+def mark(body: Body) -> bytes:
+    """The same for the same body, whatever the order of its fields."""
+    return hashlib.sha256(msgspec.json.encode(body, order="sorted")).digest()
 
 
 def unable(refusal: Refusal, body: Body) -> str:
@@ -208,10 +222,10 @@ def _said(refusal: Refusal) -> str:
     return f"{refusal.param} {refusal.code} {refusal.text}".strip()
 
 
-def _changes(name: str, body: Body) -> bool:
+def _edited(name: str, body: Body) -> Body:
     after = copy.deepcopy(body)
     quirks.named(name)(after)
-    return after != body
+    return after
 
 
 # Limits of the answer's length (A15, G17, G17c).

@@ -65,7 +65,9 @@ class Memory:
     def lacking(self) -> dict[str, frozenset[str]]:
         """Capabilities that turned out missing, by `provider/model`."""
         found = {
-            "/".join(key): frozenset(name.removeprefix(LACKS) for name in names if name.startswith(LACKS))
+            "/".join(key): frozenset(
+                name.removeprefix(LACKS) for name in names if name.startswith(LACKS)
+            )
             for key, names in self._names.items()
         }
         return {origin: missing for origin, missing in found.items() if missing}
@@ -86,6 +88,8 @@ class Course:
         """Those to be remembered once an answer comes."""
         self.body: Body | None = None
         """The request as it was sent last."""
+        self._refused: list[bytes] = []
+        """Marks of what was sent in vain."""
         self.said = b""
         """A reply that was read out of a refusal."""
 
@@ -98,7 +102,8 @@ class Course:
         if self.body is None:
             return None
         quirks.decode(self.body)
-        found = lessons.lesson(refusal, self.body, self.names)
+        found = lessons.lesson(refusal, self.body, self.names, self._refused)
+        self._refused.append(lessons.mark(self.body))
         if found is not None:
             self.names.append(found.quirk)
             if found.kept:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
-from ollama_bridge.errors import BridgeError, UpstreamFailed
+from ollama_bridge.errors import BridgeError, NotSupported, UpstreamFailed
 from ollama_bridge.providers.provider import Provider, Target
 from ollama_bridge.server import learning, patience
 from ollama_bridge.server.bridge import Bridge, Upstream
