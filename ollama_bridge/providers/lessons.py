@@ -371,8 +371,8 @@ _UNABLE: tuple[tuple[str, tuple[re.Pattern[str], ...], Callable[[Body], bool]], 
             _words(
                 r"tool choice requires|requires --jinja|cannot use tools|"
                 r"(?:not|n't) support.{0,20}(?:tool|function)|"
-                r"(?:tool|function)(?:s| use|s?[ _]calling| calls?)?\W{0,3}(?:is|are) (?:not supported|"
-                r"unsupported)|no endpoints found that support .*tool"
+                r"(?:tool|function)(?:s| use|s?[ _]calling| calls?)?\W{0,3}(?:is|are) "
+                r"(?:not supported|unsupported)|no endpoints found that support .*tool"
             ),
         ),
         _has_tools,

@@ -35,7 +35,13 @@ _HOSTED = (
         name="openai",
         url="https://api.openai.com/v1",
         key_variable="OPENAI_API_KEY",
-        quirks=("new_token_limit", "first_four_stops", "say_json"),
+        quirks=(
+            "new_token_limit",
+            "drop_reasoning_sampling",
+            "first_four_stops",
+            "say_json",
+            "content_null",
+        ),
         embed_batch=2048,
         responses=True,
     ),
@@ -57,13 +63,20 @@ _HOSTED = (
         name="gemini",
         url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
+        quirks=("plain_schemas", "format_beside_tools"),
         embed_batch=100,
     ),
     Provider(
         name="groq",
         url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
-        quirks=("first_four_stops",),
+        quirks=(
+            "first_four_stops",
+            "no_logprobs",
+            "strict_messages",
+            "parsed_reasoning",
+            "format_beside_tools",
+        ),
     ),
     Provider(
         name="deepseek",
@@ -76,7 +89,16 @@ _HOSTED = (
         name="mistral",
         url="https://api.mistral.ai/v1",
         key_variable="MISTRAL_API_KEY",
-        quirks=("random_seed", "no_stream_options", "system_role"),
+        quirks=(
+            "old_token_limit",
+            "random_seed",
+            "no_stream_options",
+            "strict_keys",
+            "system_role",
+            "strict_messages",
+            "nine_letter_ids",
+            "prefix_last_assistant",
+        ),
     ),
     Provider(
         name="xai",
@@ -108,7 +130,7 @@ _HOSTED = (
         name="cerebras",
         url="https://api.cerebras.ai/v1",
         key_variable="CEREBRAS_API_KEY",
-        quirks=("new_token_limit", "first_four_stops", "system_role"),
+        quirks=("new_token_limit", "first_four_stops", "system_role", "strict_messages"),
     ),
     Provider(
         name="sambanova",
@@ -120,7 +142,7 @@ _HOSTED = (
         name="perplexity",
         url="https://api.perplexity.ai",  # no version segment
         key_variable="PERPLEXITY_API_KEY",
-        quirks=("system_role",),
+        quirks=("system_role", "alternate"),
     ),
     Provider(
         name="dashscope",

@@ -1,8 +1,8 @@
 """Small named edits of the request body for services that refuse what all others take.
 
 Strategy: a body is the plain dict of one OpenAI request, edited in place just before it is sent.
-What a client of the /v1 routes wrote itself stays, and may have any type. An edit replaces what it
-changes inside a value, because a second attempt begins from the same values.
+What a client of the /v1 routes wrote itself stays, and may have any type. Messages are made
+anew for each attempt; of any other value an edit replaces what it changes: all attempts share it.
 A provider's row names its edits; the settings may name them too, so a private server needs no code.
 What is learned from a refusal is one more name (`lessons`).
 """
@@ -66,6 +66,9 @@ QUIRKS: Mapping[str, Edit] = {
 }
 
 
+_OF_MESSAGES = frozenset(name for name, edit in QUIRKS.items() if edit.__module__ == turns.__name__)
+
+
 def lacks(_capability: str, _body: Body) -> None:
     """The model refused this; requests that need it are refused here."""
 
@@ -126,11 +129,19 @@ def explained(names: Iterable[str]) -> str:
     return " ".join(f"{name} ({meaning(name).rstrip('.')});" for name in names).rstrip(";")
 
 
-def apply(names: Iterable[str], body: Body) -> None:
-    """Make the edits of these names, in this order."""
+def apply(names: tuple[str, ...], body: Body) -> None:
+    """Make the edits of these names: in this order, but those of the messages last.
+
+    Others may put a sentence into the system text, wherever that is then to stand.
+    """
     decode(body)
-    for name in names:
-        named(name)(body)
+    for edit in _edits(names):
+        edit(body)
+
+
+@functools.lru_cache(maxsize=512)
+def _edits(names: tuple[str, ...]) -> tuple[Edit, ...]:
+    return tuple(map(named, sorted(names, key=_OF_MESSAGES.__contains__)))
 
 
 def decode(body: Body) -> None:

@@ -11,7 +11,9 @@ from fake_upstream import Call
 Bridged = Callable[..., Any]
 Say = Callable[[Call], tuple[str, str] | None]
 
-PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+)
 TOOL = {
     "type": "function",
     "function": {
