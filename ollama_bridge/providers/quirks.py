@@ -1,7 +1,7 @@
 """Small named edits of the request body for services that refuse what all others take.
 
 Strategy: a body is the plain dict of one OpenAI request, edited in place just before it is sent.
-What a client of the /v1 routes wrote itself stays, and may have any type. Messages are made
+What a client of the /v1 routes wrote itself may have any type. Messages are made
 anew for each attempt; of any other value an edit replaces what it changes: all attempts share it.
 A provider's row names its edits; the settings may name them too, so a private server needs no code.
 What is learned from a refusal is one more name (`lessons`).
@@ -9,9 +9,6 @@ What is learned from a refusal is one more name (`lessons`).
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import msgspec
 
 from ollama_bridge.providers.edits import formats, limits, schemas, thoughts, turns
 from ollama_bridge.providers.edits.shape import Body
@@ -134,7 +131,6 @@ def apply(names: tuple[str, ...], body: Body) -> None:
 
     Others may put a sentence into the system text, wherever that is then to stand.
     """
-    decode(body)
     for edit in _edits(names):
         edit(body)
 
@@ -142,16 +138,3 @@ def apply(names: tuple[str, ...], body: Body) -> None:
 @functools.lru_cache(maxsize=512)
 def _edits(names: tuple[str, ...]) -> tuple[Edit, ...]:
     return tuple(map(named, sorted(names, key=_OF_MESSAGES.__contains__)))
-
-
-def decode(body: Body) -> None:
-    """Values in place of the bytes that a client of /v1 sent."""
-    for key, field in body.items():
-        if isinstance(field, msgspec.Raw):
-            body[key] = msgspec.json.decode(field)
-        elif isinstance(field, list) and any(isinstance(item, msgspec.Raw) for item in field):
-            body[key] = [_decoded(item) for item in field]
-
-
-def _decoded(item: Any) -> Any:
-    return msgspec.json.decode(item) if isinstance(item, msgspec.Raw) else item

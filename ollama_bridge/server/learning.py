@@ -14,6 +14,7 @@ from ollama_bridge.errors import BridgeError, NotSupported, Refusal
 from ollama_bridge.providers import lessons, quirks
 from ollama_bridge.providers.provider import Target
 from ollama_bridge.server.flow import Sink
+from ollama_bridge.translate import passage
 
 MODELS = 1000
 """Most models of which anything is remembered."""
@@ -101,7 +102,7 @@ class Course:
         """Take what the refusal teaches."""
         if self.body is None:
             return None
-        quirks.decode(self.body)
+        passage.decode(self.body)
         found = lessons.lesson(refusal, self.body, self.names, self._refused)
         self._refused.append(lessons.mark(self.body))
         if found is not None:
@@ -120,6 +121,7 @@ def prepare(course: Course | None, target: Target, memory: Memory, body: Body) -
         names = course.names_for(names)
         course.body = body
     if names:
+        passage.decode(body)
         quirks.apply(names, body)
 
 

@@ -260,6 +260,15 @@ def plain(field: Any) -> Any:
     return msgspec.json.decode(field) if isinstance(field, msgspec.Raw) else field
 
 
+def decode(fields: Fields) -> None:
+    """Values in place of the bytes that a client sent, for whoever edits them."""
+    for key, field in fields.items():
+        if isinstance(field, msgspec.Raw):
+            fields[key] = plain(field)
+        elif isinstance(field, list) and any(isinstance(item, msgspec.Raw) for item in field):
+            fields[key] = [plain(item) for item in field]
+
+
 def _is_list(field: Any) -> bool:
     return bytes(field)[:1] == b"[" if isinstance(field, msgspec.Raw) else isinstance(field, list)
 
