@@ -3,7 +3,17 @@
 import asyncio
 import types
 from collections.abc import Awaitable, Coroutine, Generator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+
+class Limits(NamedTuple):
+    """How long a provider is waited for, in seconds."""
+
+    connect: float
+    first_byte: float
+    """From the request to the first byte of a body."""
+    idle: float
+    """From one read of the body to the next."""
 
 
 class Sink(Protocol):

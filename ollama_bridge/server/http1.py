@@ -40,10 +40,14 @@ class Stale(Broken):
 
 
 class Connection(asyncio.Protocol):
-    """Carries one request at a time. Timeout in seconds without a byte."""
+    """Carries one request at a time.
+
+    Timeouts in seconds: until the first byte of a body, and from one read to the next after that.
+    """
 
     def __init__(
         self,
+        first_byte_timeout: float,
         idle_timeout: float,
         released: Callable[["Connection"], None],
         lost: Callable[["Connection"], None],
@@ -51,6 +55,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         """Loop time of the last reply's end."""
         self._loop = asyncio.get_running_loop()
+        self._first_byte_timeout = first_byte_timeout
         self._idle_timeout = idle_timeout
         self._released = released
         self._lost = lost
@@ -62,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._used = False
         self._silent = True
+        self._answers = False
+        self._begun = 0.0
         self._heard = 0.0
         self._overhead = 0
         self._ended = False
@@ -133,6 +140,7 @@ class Connection(asyncio.Protocol):
         pieces = self._pieces
         if pieces:
             self._overhead = 0
+            self._answers = True
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             response.arrived(body)
@@ -196,10 +204,9 @@ class Connection(asyncio.Protocol):
         )
         self._headers = {}
         self._overhead = 0
-        self._silent, self._ended = True, False
-        self._heard = self._loop.time()
-        if self._clock is None:
-            self._clock = self._loop.call_later(self._idle_timeout, self._check_silence)
+        self._silent, self._answers, self._ended = True, False, False
+        self._begun = self._heard = self._loop.time()
+        self._watch_until(self._begun + self._first_byte_timeout)
 
     def _end(self, response: "Response", *, keep: bool) -> None:
         """The reply is complete; whether the connection can carry another is a separate question.
@@ -228,17 +235,32 @@ class Connection(asyncio.Protocol):
         coding = self._headers.get("transfer-encoding", "").lower()
         return "content-length" in self._headers or coding.endswith("chunked")
 
+    def _watch_until(self, due: float) -> None:
+        """One timer watches many reads: each of them only notes its time.
+
+        It never sleeps longer than the idle limit, which may begin to count at any moment.
+        """
+        due = min(due, self._loop.time() + self._idle_timeout)
+        if self._clock is not None:
+            if self._clock.when() <= due:
+                return
+            self._clock.cancel()
+        self._clock = self._loop.call_at(due, self._check_silence)
+
     def _check_silence(self) -> None:
-        """One timer watches many reads: each of them only notes its time."""
         self._clock = None
         if self._response is None:
             return
         now = self._loop.time()
-        due = (now if self._paused else self._heard) + self._idle_timeout
-        if due <= now:
-            self._fail(TimeoutError(f"not a byte in {self._idle_timeout:g} s"))
+        if not self._answers and not self._paused:
+            limit, due = self._first_byte_timeout, self._begun + self._first_byte_timeout
         else:
-            self._clock = self._loop.call_at(due, self._check_silence)
+            limit = self._idle_timeout
+            due = (now if self._paused else self._heard) + limit
+        if due <= now:
+            self._fail(TimeoutError(f"not a byte of an answer in {limit:g} s"))
+        else:
+            self._watch_until(due)
 
 
 class Response:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import aiohappyeyeballs
 
+from ollama_bridge.server.flow import Limits
 from ollama_bridge.server.http1 import Connection, Response, Stale
 
 KEPT_SECONDS = 30.0
@@ -26,12 +27,11 @@ class Origin(NamedTuple):
 
 
 class Pool:
-    """Sends requests to one origin. Timeouts in seconds."""
+    """Sends requests to one origin."""
 
-    def __init__(self, origin: Origin, *, connect_timeout: float, idle_timeout: float) -> None:
+    def __init__(self, origin: Origin, limits: Limits) -> None:
         self._origin = origin
-        self._connect_timeout = connect_timeout
-        self._idle_timeout = idle_timeout
+        self._limits = limits
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -72,20 +72,21 @@ class Pool:
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         host, port, tls = self._origin
+        limits = self._limits
         options: dict[str, Any] = {"ssl": tls, "server_hostname": host} if tls else {}
 
         def connection() -> Connection:
-            return Connection(self._idle_timeout, self._released, self._all.discard)
+            return Connection(limits.first_byte, limits.idle, self._released, self._all.discard)
 
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout(limits.connect):
                 if _is_address(host):
                     made = await loop.create_connection(connection, host, port, **options)
                 else:
                     sock = await _dial(loop, host, port)
                     made = await loop.create_connection(connection, sock=sock, **options)
         except TimeoutError as error:
-            raise TimeoutError(f"no connection in {self._connect_timeout:g} s") from error
+            raise TimeoutError(f"no connection in {limits.connect:g} s") from error
         self._all.add(made[1])
         if self._closed:
             made[1].abort()

@@ -4,6 +4,7 @@ Strategy: aiohttp knows proxies, their TLS and their credentials. It costs twice
 chunk, so only providers behind a proxy take this way, and it is imported only for them.
 """
 
+import asyncio
 import ssl
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -27,19 +28,10 @@ class Form(NamedTuple):
 
 
 class Proxied:
-    """One pool of connections to one provider, through a proxy. Timeouts in seconds."""
+    """One pool of connections to one provider, through a proxy."""
 
-    def __init__(
-        self,
-        proxy: str,
-        *,
-        tls: ssl.SSLContext | None,
-        connect_timeout: float,
-        idle_timeout: float,
-    ) -> None:
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connect_timeout, sock_read=idle_timeout
-        )
+    def __init__(self, proxy: str, limits: flow.Limits, *, tls: ssl.SSLContext | None) -> None:
+        self._limits = limits
         self._proxy = proxy
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -71,16 +63,23 @@ class Proxied:
 
     async def _request(self, form: Form, content: bytes, tries: SimpleNamespace) -> "_Received":
         session = self._session or self._open()
-        response = await session.request(
-            form.method,
-            form.url,
-            headers=form.headers,
-            data=content or None,
-            allow_redirects=False,
-            proxy=self._proxy,
-            trace_request_ctx=tries,
-        )
-        return _Received(response)
+        due = asyncio.get_running_loop().time() + self._limits.first_byte
+        try:
+            async with asyncio.timeout_at(due) as waiting:
+                response = await session.request(
+                    form.method,
+                    form.url,
+                    headers=form.headers,
+                    data=content or None,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    trace_request_ctx=tries,
+                )
+        except TimeoutError as error:
+            if waiting.expired():
+                raise _silent(self._limits.first_byte) from error
+            raise TimeoutError(f"no connection in {self._limits.connect:g} s") from error
+        return _Received(response, due, self._limits)
 
     def _open(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
@@ -90,7 +89,7 @@ class Proxied:
                 limit=0, keepalive_timeout=KEPT_SECONDS, ssl=self._tls or True
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect),
             trace_configs=[trace],
             read_bufsize=HELD,
             max_line_size=HEAD_LIMIT,
@@ -102,8 +101,10 @@ class Proxied:
 class _Received:
     """aiohttp's reply in our words."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, due: float, limits: flow.Limits) -> None:
         self._response = response
+        self._first_due: float | None = due
+        self._limits = limits
         self.status = response.status
         self.headers = {key.lower(): value for key, value in response.headers.items()}
 
@@ -112,10 +113,20 @@ class _Received:
         return self._response.content.at_eof()
 
     async def read(self) -> bytes:
+        due, limits = self._first_due, self._limits
+        within = asyncio.timeout_at(due) if due else asyncio.timeout(limits.idle)
         try:
-            return await self._response.content.readany()
+            async with within:
+                data = await self._response.content.readany()
         except aiohttp.ClientError as error:
             raise _ours(error) from error
+        except TimeoutError as error:
+            if not within.expired():  # somebody else's limit
+                raise
+            self._response.close()
+            raise _silent(limits.first_byte if due else limits.idle) from error
+        self._first_due = None
+        return data
 
     async def push(self, sink: flow.Sink) -> None:
         await flow.pull(self, sink)
@@ -127,6 +138,10 @@ class _Received:
             self._response.release()
         else:
             self._response.close()
+
+
+def _silent(seconds: float) -> TimeoutError:
+    return TimeoutError(f"not a byte of an answer in {seconds:g} s")
 
 
 def _ours(error: Exception) -> OSError:

@@ -17,7 +17,7 @@ import httpx2
 
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import address
-from ollama_bridge.server.flow import Received
+from ollama_bridge.server.flow import Limits, Received
 from ollama_bridge.server.pool import Origin, Pool
 
 ERROR_LIMIT = 1024 * 1024
@@ -44,10 +44,10 @@ class Carrier(Protocol):
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """The connections to one provider. Timeouts in seconds."""
+    """The connections to one provider."""
 
-    def __init__(self, base_url: str, *, connect_timeout: float, idle_timeout: float) -> None:
-        self._carrier = _carrier(base_url, connect_timeout, idle_timeout)
+    def __init__(self, base_url: str, limits: Limits) -> None:
+        self._carrier = _carrier(base_url, limits)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; raises httpx2's errors, which the SDK understands."""
@@ -111,17 +111,16 @@ class _Direct:
         await self._pool.aclose()
 
 
-def _carrier(base_url: str, connect_timeout: float, idle_timeout: float) -> Carrier:
+def _carrier(base_url: str, limits: Limits) -> Carrier:
     url = httpx2.URL(base_url)
     tls = _tls() if url.scheme == "https" else None
     if proxy := proxy_for(base_url):
         from ollama_bridge.server.proxied import Proxied
 
-        return Proxied(proxy, tls=tls, connect_timeout=connect_timeout, idle_timeout=idle_timeout)
+        return Proxied(proxy, limits, tls=tls)
     port = url.port or _PORTS.get(url.scheme, 80)
     origin = Origin(url.raw_host.decode(), port, tls)
-    pool = Pool(origin, connect_timeout=connect_timeout, idle_timeout=idle_timeout)
-    return _Direct(pool)
+    return _Direct(Pool(origin, limits))
 
 
 async def error_body(received: Received) -> bytes:

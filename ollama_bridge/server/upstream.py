@@ -32,7 +32,7 @@ Kind = tuple[str, Any]
 FORMS = 1000
 """Most kinds of requests that are remembered."""
 
-WHOLE_LIMIT = 512 * 1024 * 1024
+WHOLE_LIMIT = 128 * 1024 * 1024
 """Most bytes of a reply that is not streamed."""
 
 _QUIET = {
@@ -318,11 +318,10 @@ def _reason(error: BaseException) -> str:
 
 
 def _transport(provider: Provider) -> Transport:
-    return Transport(
-        provider.url,
-        connect_timeout=provider.connect_timeout,
-        idle_timeout=provider.idle_timeout,
+    limits = flow.Limits(
+        provider.connect_timeout, provider.first_byte_timeout, provider.idle_timeout
     )
+    return Transport(provider.url, limits)
 
 
 def _http_client(transport: Transport | None) -> httpx2.AsyncClient:

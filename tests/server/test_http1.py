@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ollama_bridge.server.flow import Limits
 from ollama_bridge.server.http1 import HEAD_LIMIT, HELD, Broken
 from ollama_bridge.server.pool import Origin, Pool
 
@@ -63,8 +64,8 @@ async def talking(answer: Answer, **options: Any) -> AsyncIterator[tuple[Pool, S
     handler = Server(answer)
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    timeouts = {"connect_timeout": 5, "idle_timeout": 30} | options
-    pool = Pool(Origin("127.0.0.1", port, None), **timeouts)
+    limits = Limits(**{"connect": 5, "first_byte": 30, "idle": 30} | options)
+    pool = Pool(Origin("127.0.0.1", port, None), limits)
     try:
         yield pool, handler
     finally:
@@ -277,20 +278,57 @@ async def test_connections_are_closed_where_the_server_says_so() -> None:
 
 async def test_silence_is_not_waited_for_for_ever() -> None:
     async def answer(peer: Peer) -> None:
+        await peer.say(OK + b"content-length: 5\r\n\r\nhe")
+        await asyncio.Event().wait()
+
+    async with talking(answer, idle=0.05) as (pool, _):
+        response = await pool.request(HEAD, b"")
+        assert await response.read() == b"he"
+        with pytest.raises(TimeoutError, match=r"0\.05 s"):
+            await response.read()
+
+
+async def test_a_head_alone_is_no_answer() -> None:
+    async def answer(peer: Peer) -> None:
         await peer.say(OK + b"content-length: 5\r\n\r\n")
         await asyncio.Event().wait()
 
-    async with talking(answer, idle_timeout=0.05) as (pool, _):
+    async with talking(answer, first_byte=0.05) as (pool, _):
         response = await pool.request(HEAD, b"")
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"0\.05 s"):
             await response.read()
+
+
+async def test_a_long_thought_is_waited_for() -> None:
+    """The limit for silence begins to count with the first byte."""
+
+    async def answer(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.sleep(0.3)
+        await peer.say(HELLO)
+
+    async with talking(answer, first_byte=30, idle=0.1) as (pool, _):
+        assert await whole(pool) == b"hello"
+
+
+async def test_the_limit_for_the_first_byte_holds_on_a_kept_connection() -> None:
+    async def answer(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(HELLO)
+        await asyncio.Event().wait()
+
+    async with talking(answer, first_byte=0.1) as (pool, server):
+        assert await whole(pool) == b"hello"
+        with pytest.raises(TimeoutError):
+            await pool.request(HEAD, b"")
+        assert server.connections == 1
 
 
 async def test_a_server_that_never_answers_is_a_timeout_too() -> None:
     async def answer(_: Peer) -> None:
         await asyncio.Event().wait()
 
-    async with talking(answer, idle_timeout=0.05) as (pool, _):
+    async with talking(answer, first_byte=0.05) as (pool, _):
         with pytest.raises(TimeoutError):
             await pool.request(HEAD, b"")
 
@@ -299,7 +337,7 @@ async def test_nobody_listening() -> None:
     async with talking(saying(HELLO)) as (pool, _):
         pass
     with pytest.raises(OSError):  # noqa: PT011 - the system's own
-        await Pool(pool._origin, connect_timeout=5, idle_timeout=5).request(HEAD, b"")
+        await Pool(pool._origin, Limits(5, 5, 5)).request(HEAD, b"")
 
 
 async def test_no_more_is_read_than_the_taker_takes() -> None:

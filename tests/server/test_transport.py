@@ -12,6 +12,7 @@ import pytest
 
 from ollama_bridge.errors import BridgeError, UpstreamBroke, UpstreamFailed
 from ollama_bridge.providers.provider import Provider
+from ollama_bridge.server.flow import Limits
 from ollama_bridge.server.transport import Transport
 from ollama_bridge.server.upstream import Upstream
 
@@ -65,7 +66,7 @@ def saying(raw: bytes, *, close: bool = False) -> Answer:
 
 async def asked(base_url: str) -> httpx2.Response:
     """One request of the SDK's kind."""
-    transport = Transport(base_url, connect_timeout=5, idle_timeout=5)
+    transport = Transport(base_url, Limits(5, 5, 5))
     try:
         async with httpx2.AsyncClient(transport=transport) as client:
             return await client.post(f"{base_url}/x", content=b"{}")
@@ -197,14 +198,34 @@ async def test_refusals(way: Callable[[int], str], raw: bytes, said: str) -> Non
     assert len(heads) == 1, "nothing is followed, nothing is asked twice"
 
 
-async def test_silence(way: Callable[[int], str]) -> None:
-    async def nothing(_: bytes, _writer: asyncio.StreamWriter) -> None:
+HEADED = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+SILENT = {
+    "at once": (b"", {"first_byte_timeout": 0.05}),
+    "after the head": (HEADED, {"first_byte_timeout": 0.05}),
+    "in the body": (HEADED + b"he", {"idle_timeout": 0.05}),
+}
+
+
+@pytest.mark.parametrize(("raw", "limit"), SILENT.values(), ids=SILENT)
+async def test_silence(way: Callable[[int], str], raw: bytes, limit: dict[str, float]) -> None:
+    async def little(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
         await asyncio.Event().wait()
 
-    async with serving(nothing) as (port, _):
+    async with serving(little) as (port, _):
         with pytest.raises(UpstreamFailed) as caught:
-            await answer_of(way(port), idle_timeout=0.05)
+            await answer_of(way(port), **limit)
     assert caught.value.status == 504
+
+
+async def test_thinking_is_not_silence(way: Callable[[int], str]) -> None:
+    async def slowly(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEADED)
+        await asyncio.sleep(0.2)
+        writer.write(b"hello")
+
+    async with serving(slowly) as (port, _):
+        assert await answer_of(way(port), first_byte_timeout=30, idle_timeout=0.1) == b"hello"
 
 
 async def test_a_kept_connection_that_died_is_replaced(way: Callable[[int], str]) -> None:
