@@ -11,12 +11,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from ollama_bridge.errors import ModelNotFound
 from ollama_bridge.providers import facts
 from ollama_bridge.providers.names import same_name, untagged
-from ollama_bridge.providers.provider import Alias, Provider, Target
+from ollama_bridge.providers.provider import OLLAMA, Alias, Provider, Target
 
 CAPABILITIES = (
     "completion",
@@ -66,6 +66,8 @@ class Listed(Protocol):
     def price_in(self) -> float | None: ...
     @property
     def price_out(self) -> float | None: ...
+    @property
+    def row(self) -> dict[str, Any] | None: ...
 
 
 List = tuple[Listed, ...]
@@ -98,6 +100,8 @@ class Entry:
     size: int | None = None
     price_in: float | None = None
     price_out: float | None = None
+    row: Mapping[str, Any] | None = None
+    """What a real Ollama lists of it: told as it stands."""
 
     @property
     def target(self) -> Target:
@@ -415,6 +419,7 @@ def _entry(
     """What is known of one model, the nearest source first."""
     known = facts.of(model_id)
     told = listed or _UNTOLD
+    row = told.row if provider.kind == OLLAMA else None
     capabilities, capabilities_source = _capabilities(model_id, told, known)
     if missing:
         kept = tuple(each for each in capabilities if each not in missing)
@@ -431,10 +436,14 @@ def _entry(
         targets=(Target(provider, model_id),),
         capabilities=capabilities,
         capabilities_source=capabilities_source,
-        refuses=_refuses(told, known) - frozenset(capabilities) | missing,
+        # what a local model can do depends on how it was made, and its server tells on the spot
+        refuses=_refuses(told, None if provider.kind == OLLAMA else known) - frozenset(capabilities)
+        | missing,
         context_length=context,
         context_source=context_source,
-        digest=_digest(name, provider.name, model_id, *capabilities, str(context)),
+        digest=row["digest"]
+        if row
+        else _digest(name, provider.name, model_id, *capabilities, str(context)),
         embedding_length=told.embedding_length or public.embedding_length,
         max_output=told.max_output or public.max_output,
         created=told.created or 0,
@@ -444,6 +453,7 @@ def _entry(
         size=told.size,
         price_in=public.price_in if told.price_in is None else told.price_in,
         price_out=public.price_out if told.price_out is None else told.price_out,
+        row=row,
     )
 
 
@@ -452,7 +462,7 @@ class _Untold:
 
     id = family = parameter_size = quantization = ""
     created = context_length = embedding_length = max_output = size = None
-    capabilities = price_in = price_out = None
+    capabilities = price_in = price_out = row = None
     lacks = frozenset[str]()
 
 

@@ -19,7 +19,7 @@ from ollama_bridge import environment, schema
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO, PRESETS, URL_VARIABLES
-from ollama_bridge.providers.provider import Alias, Provider
+from ollama_bridge.providers.provider import OLLAMA, Alias, Provider
 
 DEFAULT_MODEL = "default"
 """The alias that the tray points at the model of the user's choice."""
@@ -198,11 +198,19 @@ def _provider(
 ) -> Provider:
     row = _row(name, table, path, environ)
     own = {key: _value(key, table[key], path) for key in _FIELDS if key in table}
-    return replace(row, name=name, **own)
+    row = replace(row, name=name, **own)
+    return _beside(row) if row.kind == OLLAMA else row
+
+
+def _beside(row: Provider) -> Provider:
+    """A real Ollama: people paste its address with and without `/v1`, or the path of a route."""
+    root = row.url.partition("/api")[0].removesuffix("/v1")
+    return replace(row, url=f"{root}/v1", responses=True)
 
 
 _FIELDS = (
     "key",
+    "kind",
     "models",
     "include",
     "exclude",
@@ -298,6 +306,12 @@ def _default_provider(name: str | None, providers: Mapping[str, Provider], path:
     return name
 
 
+_MOVED = (
+    ": a real Ollama moves with OLLAMA_HOST=127.0.0.1:11435 in its own environment, and is then "
+    'added with base_url = "http://127.0.0.1:11435"'
+)
+
+
 def _refuse_loop(config: Config, server: Server) -> None:
     """A provider at our own address would ask itself for ever."""
     if server.host not in _LOOPBACK | _EVERYWHERE:
@@ -308,4 +322,5 @@ def _refuse_loop(config: Config, server: Server) -> None:
             raise SettingsInvalid(
                 f"{config.path}: provider {provider.name} is at {provider.url}, where the bridge "
                 "itself listens; give that server or the bridge another port (--port)"
+                f"{_MOVED if provider.kind == OLLAMA else ''}"
             )

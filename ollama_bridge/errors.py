@@ -11,6 +11,7 @@ command line leaves with.
     ├─ NotSupported               400  1
     ├─ Forbidden                  403  1
     ├─ ServerBusy                 503  1
+    ├─ AsksItself                 508  1
     ├─ UpstreamFailed             502  1     any status but 401
     │  └─ UpstreamBroke           502  1     after the reply had begun
     ├─ KeyMissing                 502  1
@@ -87,6 +88,12 @@ class ServerBusy(BridgeError):
     status = 503
 
 
+class AsksItself(BridgeError):
+    """A provider's address leads back to this very daemon."""
+
+    status = 508
+
+
 class UpstreamFailed(BridgeError):
     """The provider refused or could not be reached; nothing was sent to the client yet."""
 
@@ -101,6 +108,7 @@ class UpstreamFailed(BridgeError):
         detail: str = "",
         retry_after: str = "",
         wait: float | None = None,
+        said: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -110,6 +118,8 @@ class UpstreamFailed(BridgeError):
         """The header as it came, for the client."""
         self.wait = wait
         """The same in seconds."""
+        self.said = said
+        """What a client of Ollama's own routes gets to read, where it is not just the message."""
 
 
 class UpstreamBroke(UpstreamFailed):

@@ -14,6 +14,7 @@ from typing import Any
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import quirks
 from ollama_bridge.providers.presets import PRESETS
+from ollama_bridge.providers.provider import KINDS
 
 CAPABILITIES = (
     "completion",
@@ -147,6 +148,7 @@ PROVIDER: Mapping[str, Kind] = {
         _is_key_rule,
         secret=True,
     ),
+    "kind": Kind(f"one of {', '.join(KINDS)}", _one_of(KINDS)),
     "models": _NAMES,
     "include": _NAMES,
     "exclude": _NAMES,

@@ -29,13 +29,14 @@ def add(
     key: Annotated[
         str | None, typer.Option(help="keyring, env:NAME, file:PATH, command:… or none.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="ollama for a real Ollama; else openai.")] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model, where the service cannot list them.")
     ] = None,
 ) -> None:
     """Add a service; a known one needs only its name."""
     user = session.of(context)
-    given = {"preset": preset, "base_url": base_url, "key": key, "models": model}
+    given = {"preset": preset, "base_url": base_url, "key": key, "kind": kind, "models": model}
     table = {field: value for field, value in given.items() if value}
     settings = editing.add_provider(user.config_path, name, table)
     user.say(f"Added provider {name} to {user.config_path}")

@@ -6,7 +6,7 @@ servers people run themselves. A row holds only what differs from a plain OpenAI
 
 from collections.abc import Mapping
 
-from ollama_bridge.providers.provider import EFFORTS, Provider
+from ollama_bridge.providers.provider import EFFORTS, OLLAMA, Provider
 
 DEMO = "demo"
 """The built-in offline service; its address is known only once the daemon listens."""
@@ -259,7 +259,13 @@ _LOCAL = (
         quirks=("system_role",),
         extra_options=_LLAMA_CPP,
     ),
-    Provider(name="ollama", url="http://127.0.0.1:11434/v1", key="none"),
+    Provider(
+        name="ollama",
+        url="http://127.0.0.1:11434/v1",
+        key="none",
+        kind=OLLAMA,
+        responses=True,
+    ),
     Provider(name=DEMO, url=DEMO_URL, key="none"),
 )
 

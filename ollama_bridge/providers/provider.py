@@ -12,6 +12,9 @@ EFFORTS: Mapping[str, str] = MappingProxyType(
 )
 """What most services take; what is missing (`off`) is not sent."""
 
+OPENAI, OLLAMA = KINDS = ("openai", "ollama")
+"""Dialects of services: OpenAI's API alone, or Ollama's own with OpenAI's beside it under /v1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -49,6 +52,13 @@ class Provider:
     """Most inputs the service takes in one embeddings request."""
     responses: bool = False
     """It has /v1/responses; for all others the bridge translates to chat completions."""
+    kind: str = OPENAI
+    """One of KINDS. A real Ollama gets native requests as they came, and its own lists count."""
+
+    @property
+    def root(self) -> str:
+        """Where a real Ollama's own API begins."""
+        return self.url.removesuffix("/v1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ollama_bridge import log
 from ollama_bridge.config import Config
-from ollama_bridge.errors import BridgeError, UpstreamBroke
+from ollama_bridge.errors import AsksItself, BridgeError, UpstreamBroke
 from ollama_bridge.instance import page_token
 from ollama_bridge.server import (
     access,
@@ -35,7 +35,7 @@ from ollama_bridge.server import (
 from ollama_bridge.server import bridge as running
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
-from ollama_bridge.server.front import IDENTITY
+from ollama_bridge.server.front import IDENTITY, VIA
 from ollama_bridge.server.guard import Guard, Verdict
 from ollama_bridge.server.journal import Journal
 from ollama_bridge.server.routes import Route
@@ -103,7 +103,7 @@ class App:
         stop: Stop,
     ) -> None:
         self.bridge = bridge
-        self.instance = instance
+        self.instance = bridge.instance = instance
         self.token = token
         self.stop = stop
         self.settings_error: str | None = None
@@ -188,6 +188,7 @@ class App:
         bridge.active += 1
         self.journal.begin(exchange)
         try:
+            _refuse_loop(exchange, self.instance)
             await route(bridge, exchange)
         except ClientGone:
             exchange.log["gone"] = True
@@ -252,6 +253,11 @@ class App:
         gc.freeze()  # a full collection of what was imported would stop the loop for 50 ms
 
 
+def _refuse_loop(exchange: Exchange, instance: str) -> None:
+    if exchange.header(_VIA) == instance:
+        raise AsksItself(_LOOP)
+
+
 class _Fields:
     """`key=value` text, made only if a handler wants it."""
 
@@ -264,6 +270,11 @@ class _Fields:
 
 _STOPPED = UpstreamBroke(
     "Ollama Bridge was stopped before this answer was complete; ask again", status=503
+)
+_VIA = VIA.encode()
+_LOOP = (
+    "this provider's address leads back to Ollama Bridge itself; in the settings give it the "
+    "address of the server that is meant, such as http://127.0.0.1:11435 for a real Ollama"
 )
 _INTERNAL = BridgeError("internal error in Ollama Bridge; its log tells more: ollama-bridge logs")
 

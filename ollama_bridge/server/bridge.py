@@ -14,13 +14,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from ollama_bridge import editing
 from ollama_bridge.catalog import Catalog, Entry
 from ollama_bridge.config import Config, saved_list
 from ollama_bridge.editing import Change
 from ollama_bridge.errors import BridgeError, ModelNotFound
+from ollama_bridge.providers import address
 from ollama_bridge.providers.provider import Provider, Target
+from ollama_bridge.server.front import VIA
 from ollama_bridge.server.lane import Lane
 from ollama_bridge.server.learning import LACKS, Memory
 from ollama_bridge.translate import model_list, models
@@ -51,6 +54,9 @@ class Upstream(Protocol):
 
     async def open(self, path: str, body: dict[str, Any], *, model: str) -> Any: ...
     async def open_form(self, path: str, kind: str, content: bytes, *, model: str) -> Any: ...
+    async def ask(
+        self, method: str, path: str, content: bytes, *, model: str, sent: str = ""
+    ) -> Any: ...
     async def models(self) -> bytes: ...
     async def retire(self) -> None: ...
     async def aclose(self) -> None: ...
@@ -87,6 +93,8 @@ class Bridge:
     ) -> None:
         self.config = config
         self.keys = keys
+        self.instance = ""
+        """Tells this daemon from all others; servers nearby are told it, see `_signed`."""
         self.stamp = stamper(clock)
         self.clock = clock
         self.began = clock()
@@ -224,7 +232,7 @@ class Bridge:
             if provider.name not in self._clients:
                 await self.warm()
                 key = await asyncio.to_thread(self.keys.get, provider)
-                self._clients[provider.name] = self._connect(provider, key)
+                self._clients[provider.name] = self._connect(self._signed(provider), key)
         return self._clients[provider.name]
 
     def lane(self, provider: Provider) -> Lane:
@@ -234,6 +242,12 @@ class Bridge:
             lane = Lane(provider.concurrency, lambda: self.monotonic() / 1e9)
             self._lanes[provider.name] = lane
         return lane
+
+    def _signed(self, provider: Provider) -> Provider:
+        """The provider with our name in its requests, where it could be ourselves."""
+        if not self.instance or not address.is_near(urlsplit(provider.url).hostname or ""):
+            return provider
+        return replace(provider, headers={**provider.headers, VIA: self.instance})
 
     async def forget(self, provider: Provider) -> None:
         """Drop a client whose key was refused: the next request reads the key again."""
@@ -324,6 +338,13 @@ class Bridge:
             self._fetching[name] = task
             task.add_done_callback(lambda _: self._fetching.pop(name, None))
         return task
+
+    async def relist(self, provider: Provider) -> None:
+        """Read a provider's list anew, after something was changed there."""
+        if running := self._fetching.get(provider.name):
+            await asyncio.wait([running])
+        if provider.name in self.config.providers:
+            await asyncio.wait([self._fetch(provider.name)], timeout=FIRST_LIST)
 
     async def _refresh(self, provider: Provider) -> None:
         try:

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import BadRequest, ModelNotFound, UpstreamFailed
+from ollama_bridge.server import native
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.inference import find
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.server.sending import Errand
 from ollama_bridge.translate import embed
+from ollama_bridge.translate import native as passage
 from ollama_bridge.translate.stats import Stopwatch, estimate
 from ollama_bridge.wire import ollama
 
@@ -36,13 +38,15 @@ TOGETHER = 4
 async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/embed: unit vectors; what Ollama cannot do is 400 there (ollama-api 5.1)."""
     watch = Stopwatch(bridge.monotonic)
-    request = ollama.decode(await exchange.body(), ollama.EmbedRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.EmbedRequest)
     if not request.model.strip():
         raise ModelNotFound(f"model '{request.model}' not found")
     texts = embed.inputs(request.input)
     entry = await _find(bridge, request.model)
-    bridge.touch(entry, request.keep_alive)
-    if not texts:
+    if not native.judges(entry):
+        bridge.touch(entry, request.keep_alive)
+    if not texts and not native.judges(entry):
         await exchange.answer(embed.to_ollama(request.model, [], 0, 0, 0))
         return
 
@@ -59,18 +63,21 @@ async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
         )
 
     errand = Errand.of(bridge, exchange, entry, request.model, watch)
-    await exchange.while_connected(errand.deliver(attempt))
+    asking = native.by_kind(attempt, passage.EMBED, raw)
+    await exchange.while_connected(errand.deliver(asking))
 
 
 async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/embeddings: one vector, as the upstream sent it (ollama-api 5.2)."""
     watch = Stopwatch(bridge.monotonic)
-    request = ollama.decode(await exchange.body(), ollama.EmbeddingsRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.EmbeddingsRequest)
     if not request.model.strip():
         raise BadRequest("model is required")
     entry = await _find(bridge, request.model)
-    bridge.touch(entry, request.keep_alive)
-    if not request.prompt:
+    if not native.judges(entry):
+        bridge.touch(entry, request.keep_alive)
+    if not request.prompt and not native.judges(entry):
         await exchange.answer(b'{"embedding":[]}')
         return
 
@@ -80,7 +87,8 @@ async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
         await exchange.answer(embed.to_ollama_legacy(vectors[0]))
 
     errand = Errand.of(bridge, exchange, entry, request.model, watch)
-    await exchange.while_connected(errand.deliver(attempt))
+    asking = native.by_kind(attempt, passage.EMBEDDINGS, raw)
+    await exchange.while_connected(errand.deliver(asking))
 
 
 class _Job(NamedTuple):

@@ -35,7 +35,8 @@ Envelope = Callable[[BridgeError], bytes]
 
 def native(error: BridgeError) -> bytes:
     """The error as `/api/*` writes it."""
-    return lines.error(error.message)[:-1]
+    said: bytes = getattr(error, "said", b"")
+    return said or lines.error(error.message)[:-1]
 
 
 class ClientGone(Exception):

@@ -20,6 +20,9 @@ OLLAMA_VERSION = "0.32.15"
 IDENTITY = (b"x-ollama-bridge", __version__.encode())
 """The header that tells this is not Ollama itself."""
 
+VIA = "x-ollama-bridge-via"
+"""The header that tells servers nearby which daemon asks: one that reads its own name is a loop."""
+
 ROOT = b"Ollama is running"
 VERSION = f'{{"version":"{OLLAMA_VERSION}"}}'.encode()
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ollama_bridge.catalog import Entry, invalid_name
 from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported
 from ollama_bridge.providers.provider import Target
-from ollama_bridge.server import pump
+from ollama_bridge.server import native, pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.routes import Routes
@@ -42,15 +42,18 @@ Ask = Callable[[Target], Question]
 async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/chat."""
     watch = Stopwatch(bridge.monotonic)
-    request = ollama.decode(await exchange.body(), ollama.ChatRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.ChatRequest)
     _check_range(request)
     if not request.model.strip():
         raise BadRequest("model is required")
     entry = await find(bridge, request.model)
-    nothing = not request.messages
+    beside = native.judges(entry)
+    nothing = not request.messages and not beside
     if nothing and request.keep_alive == 0:
         return await _idle(bridge, exchange, entry, request, lines.CHAT, "unload")
-    _check_abilities(entry, request, "chat", "tools" if request.tools else "")
+    if not beside:
+        _check_abilities(entry, request, "chat", "tools" if request.tools else "")
     if entry.alias:
         request = custom.chat(request, entry.alias)
     characters = sum(len(message.content) for message in request.messages or ())
@@ -66,21 +69,25 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
         ask(entry.target)  # what cannot be asked is refused here too
         return await _idle(bridge, exchange, entry, request, lines.CHAT, "load")
     errand = Errand.of(bridge, exchange, entry, request.model, watch)
-    return await _answer(errand, request, ask)
+    return await _answer(errand, request, ask, raw)
 
 
 async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/generate."""
     watch = Stopwatch(bridge.monotonic)
-    request = ollama.decode(await exchange.body(), ollama.GenerateRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.GenerateRequest)
     _check_range(request)
     if not request.model.strip():
         raise ModelNotFound(f"model '{request.model}' not found")
     entry = await find(bridge, request.model)
-    if not request.prompt and request.keep_alive == 0:
+    beside = native.judges(entry)
+    nothing = not request.prompt and not beside
+    if nothing and request.keep_alive == 0:
         return await _idle(bridge, exchange, entry, request, lines.GENERATE, "unload")
     generate.check(request)
-    _check_abilities(entry, request, "generate", "insert" if request.suffix else "")
+    if not beside:
+        _check_abilities(entry, request, "generate", "insert" if request.suffix else "")
     if entry.alias:
         request = custom.generate(request, entry.alias)
     before = custom.before(entry.alias) if entry.alias else ()
@@ -97,11 +104,11 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
         )
         return Question(generate.path(request), body, lines.GENERATE, characters)
 
-    if not request.prompt:
+    if nothing:
         ask(entry.target)  # what cannot be asked is refused here too
         return await _idle(bridge, exchange, entry, request, lines.GENERATE, "load")
     errand = Errand.of(bridge, exchange, entry, request.model, watch)
-    return await _answer(errand, request, ask)
+    return await _answer(errand, request, ask, raw)
 
 
 async def find(bridge: Bridge, name: str) -> Entry:
@@ -156,13 +163,15 @@ async def _idle(
     await exchange.answer(lines.idle(form, request.model, bridge.stamp, reason))
 
 
-async def _answer(errand: Errand, request: Request, ask: Ask) -> None:
+async def _answer(errand: Errand, request: Request, ask: Ask, raw: bytes) -> None:
     """Send it up, and what comes back down."""
 
     async def attempt(errand: Errand) -> None:
         await _ask(errand, request, ask(errand.target))
 
-    await errand.exchange.while_connected(errand.deliver(attempt))
+    exchange = errand.exchange
+    asking = native.by_kind(attempt, exchange.path, raw)
+    await exchange.while_connected(errand.deliver(asking))
 
 
 def _reply(errand: Errand, request: Request, question: Question) -> Reply:

@@ -12,13 +12,15 @@ from ollama_bridge import editing
 from ollama_bridge.catalog import CAPABILITIES, Entry, invalid_name, on_top
 from ollama_bridge.errors import BadRequest, BridgeError, ModelNotFound, NotSupported
 from ollama_bridge.providers.names import same_name
-from ollama_bridge.providers.provider import Alias
+from ollama_bridge.providers.provider import Alias, Target
+from ollama_bridge.server import native
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import ERROR_JSON, TEXT, Exchange
 from ollama_bridge.server.inference import find
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.translate import lines
 from ollama_bridge.translate import manage as said
+from ollama_bridge.translate import native as passage
 from ollama_bridge.wire import ollama
 
 Progress = AsyncIterator[bytes]
@@ -33,42 +35,62 @@ LONGEST_NAME = 350
 
 async def pull(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/pull: everything is there already; a model that was deleted comes back."""
-    request = ollama.decode(await exchange.body(), ollama.PullRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.PullRequest)
     name = (request.model or request.name).strip()
+    if target := native.named(bridge, name):
+        if hidden := bridge.catalog.find_hidden(name):
+            await bridge.edit(editing.showing(hidden.origins[0]))
+        content = passage.body(raw, model=target.model)
+        return await native.manage(bridge, exchange, target, content, name=name)
     if invalid_name(name) and not _known(bridge, name):
         raise BadRequest("invalid model name")
     exchange.log["model"] = name
-    await _tell(exchange, _pull(bridge, name), streamed=request.stream is not False)
+    return await _tell(exchange, _pull(bridge, name), streamed=request.stream is not False)
 
 
 async def push(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/push: there is nothing that could be pushed."""
-    request = ollama.decode(await exchange.body(), ollama.PushRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.PushRequest)
     name = request.model or request.name
+    if target := native.named(bridge, name.strip()):
+        content = passage.body(raw, model=target.model)
+        return await native.manage(bridge, exchange, target, content, name=name)
     if not name.strip():
         raise BadRequest("model is required")
     if invalid_name(name) and not _known(bridge, name):
         raise BadRequest("invalid model name")
-    await _tell(exchange, _push(bridge, name), streamed=request.stream is not False)
+    return await _tell(exchange, _push(bridge, name), streamed=request.stream is not False)
 
 
 async def create(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/create: a model of the user's own, replacing the one of that name."""
-    request = ollama.decode(await exchange.body(), ollama.CreateRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.CreateRequest)
     name = request.model or request.name
+    if target := _place(bridge, name, request.from_):
+        origin = request.from_ and await native.same_server(bridge, target, request.from_)
+        content = passage.body(raw, model=target.model, **({"from": origin} if origin else {}))
+        return await native.manage(bridge, exchange, target, content, name=name)
     if not _usable(name):
         raise BadRequest("invalid model name")
     said.check(request)
     own = said.own(request, CAPABILITIES)
     exchange.log["model"] = name
     progress = _create(bridge, name, request, own)
-    await _tell(exchange, progress, streamed=request.stream is not False)
+    return await _tell(exchange, progress, streamed=request.stream is not False)
 
 
 async def copy(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/copy: another name for the same model, with the same settings."""
-    request = ollama.decode(await exchange.body(), ollama.CopyRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.CopyRequest)
     source, destination = request.source, request.destination
+    if target := _place(bridge, destination, source):
+        known = await native.same_server(bridge, target, source)
+        content = passage.body(raw, source=known, destination=target.model)
+        return await native.manage(bridge, exchange, target, content, name=destination)
     if not _usable(source) and not _known(bridge, source):
         raise BadRequest(f'source "{source}" is invalid')
     if not _usable(destination):
@@ -82,17 +104,24 @@ async def copy(bridge: Bridge, exchange: Exchange) -> None:
     if not taken or taken.name != entry.name:
         alias = replace(entry.alias or Alias(()), targets=entry.origins)
         await bridge.edit(editing.making(bridge.config.path, destination, alias))
-    await exchange.answer(b"", kind=TEXT)
+    return await exchange.answer(b"", kind=TEXT)
 
 
 async def delete(bridge: Bridge, exchange: Exchange) -> None:
-    """DELETE /api/delete: forgets a model of the user's own, hides a provider's."""
-    request = ollama.decode(await exchange.body(), ollama.DeleteRequest)
+    """DELETE /api/delete: forgets a model of the user's own, hides a provider's.
+
+    A real Ollama's is deleted there.
+    """
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.DeleteRequest)
     sent = request.model or request.name
     name = sent.strip()
     if not name:
         raise BadRequest("model is required")
     exchange.log["model"] = name
+    if target := native.named(bridge, name):
+        content = passage.body(raw, model=target.model)
+        return await native.manage(bridge, exchange, target, content, name=sent)
     if alias := same_name(name, bridge.config.aliases):
         await bridge.edit(editing.forgetting(alias))
     else:
@@ -100,7 +129,7 @@ async def delete(bridge: Bridge, exchange: Exchange) -> None:
     gone = same_name(name, bridge.loaded)
     if gone:
         del bridge.loaded[gone]
-    await exchange.answer(b"", kind=TEXT)
+    return await exchange.answer(b"", kind=TEXT)
 
 
 # what the routes do, line by line
@@ -165,6 +194,14 @@ async def _tell(exchange: Exchange, progress: Progress, *, streamed: bool) -> No
 
 
 # names
+
+
+def _place(bridge: Bridge, name: str, origin: str) -> Target | None:
+    """The real server at which a new model is to be made: both of its names must allow that."""
+    target = native.named(bridge, name.strip())
+    if target is None or name.partition("/")[0] == target.provider.name:
+        return target
+    return target if not origin or native.named(bridge, origin) else None
 
 
 def _usable(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from ollama_bridge.catalog import Catalog
 from ollama_bridge.errors import BadRequest, ModelNotFound
+from ollama_bridge.server import native
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import TEXT, Exchange
 from ollama_bridge.server.front import ROOT, VERSION
@@ -41,13 +42,17 @@ async def listed(bridge: Bridge) -> Catalog:
 
 
 async def ps(bridge: Bridge, exchange: Exchange) -> None:
-    """GET /api/ps: models used lately, for as long as their `keep_alive` said."""
-    await exchange.answer(models.ps(bridge.running()))
+    """GET /api/ps: models used lately, for as long as their `keep_alive` said.
+
+    What real servers have loaded is told by them.
+    """
+    await exchange.answer(models.ps(bridge.running(), await native.running(bridge)))
 
 
 async def show(bridge: Bridge, exchange: Exchange) -> None:
     """POST /api/show."""
-    request = ollama.decode(await exchange.body(), ollama.ShowRequest)
+    raw = await exchange.body()
+    request = ollama.decode(raw, ollama.ShowRequest)
     name = (request.model or request.name).strip()
     if not name:
         raise BadRequest("model is required")
@@ -55,6 +60,11 @@ async def show(bridge: Bridge, exchange: Exchange) -> None:
         entry = await find(bridge, name)
     except ModelNotFound as error:
         raise ModelNotFound(f"model '{with_tag(name)}' not found") from error
+    if native.judges(entry):
+        said = await native.show(native.errand(bridge, exchange, entry, name), raw)
+        if said is not None:
+            await exchange.answer(said)
+            return
     agent = exchange.header(b"user-agent")
     await exchange.answer(
         models.show(

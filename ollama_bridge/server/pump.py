@@ -4,7 +4,7 @@ An upstream that fails before the first line costs an HTTP status; afterwards it
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ollama_bridge.errors import UpstreamBroke
@@ -53,13 +53,23 @@ class Opened(Protocol):
     async def aclose(self, patience: float = 0.0) -> None: ...
 
 
-async def stream(opened: Opened, reply: Reply, exchange: Exchange) -> None:
-    """Lines as they come; raises UpstreamBroke while the status line can still tell of it."""
+async def stream(
+    opened: Opened,
+    reply: Reply,
+    exchange: Exchange,
+    at_end: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Lines as they come; raises UpstreamBroke while the status line can still tell of it.
+
+    `at_end` is done before the client is told that this is the end.
+    """
     patience = 0.0
     try:
         said = await _streamed(opened, reply, exchange)
         if reply.failure and not exchange.started:
             raise reply.failure
+        if at_end:
+            await at_end()
         await exchange.line(said, last=True)
         patience = DRAIN
     finally:

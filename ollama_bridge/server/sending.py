@@ -143,6 +143,13 @@ class Errand(NamedTuple):
         learning.prepare(course, self.target, self.bridge.memory, body)
         return await self._sent(lambda upstream: upstream.open(path, body, model=self.name))
 
+    async def ask(self, method: str, path: str, content: bytes) -> Opened:
+        """The reply of a real Ollama's own API, once its status is known to be good."""
+        sent = self.target.model
+        return await self._sent(
+            lambda upstream: upstream.ask(method, path, content, model=self.name, sent=sent)
+        )
+
     @property
     def embed_batch(self) -> int:
         """Most inputs of one embeddings request to this model."""

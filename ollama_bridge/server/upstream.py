@@ -15,7 +15,7 @@ import openai
 
 from ollama_bridge import __version__
 from ollama_bridge.errors import BridgeError, UpstreamBroke, UpstreamFailed
-from ollama_bridge.providers.provider import Provider
+from ollama_bridge.providers.provider import OLLAMA, OPENAI, Provider
 from ollama_bridge.server import flow
 from ollama_bridge.server.flow import Received, Sink
 from ollama_bridge.server.transport import FORM_TYPE, Form, Transport, error_body
@@ -62,14 +62,19 @@ class Upstream:
         self._options: Any = {"headers": {**_HEADERS}, "idempotency_key": "unused"}
         if not key:  # some local servers refuse an empty bearer token (K7)
             self._options["headers"]["Authorization"] = openai.Omit()
+        self._native = {key: value for key, value in headers.items() if isinstance(value, str)}
+        self._native |= {"Content-Type": "application/json", **provider.headers}
+        if key:
+            self._native.setdefault("Authorization", f"Bearer {key}")
         self._transport = None if http_client else _transport(provider)
         self._forms: dict[Kind, Form] = {}
+        self._http = http_client or _http_client(self._transport)
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=provider.url,
             max_retries=0,
             default_headers={**headers, **provider.headers},
-            http_client=http_client or _http_client(self._transport),
+            http_client=self._http,
         )
 
     async def open(self, path: str, body: Body, *, model: str) -> "Opened":
@@ -89,10 +94,27 @@ class Upstream:
         """The same for a body of another content type, such as an uploaded file; always the SDK."""
         return await self._opened(self._call("post", path, content, model, kind))
 
+    async def ask(
+        self, method: str, path: str, content: bytes, *, model: str, sent: str = ""
+    ) -> "Opened":
+        """A request to a real Ollama's own API; its refusals are told in its own words.
+
+        `sent` is the model by that server's name, `model` by the client's.
+        """
+        return await self._opened(self._natively(method, path, content, (sent, model)))
+
     async def models(self) -> bytes:
         """The provider's own list of models, as it stands."""
-        opened = await self._opened(self._call("get", "/models", None, ""))
+        opened = await _LISTS[self.provider.kind](self)
         return await opened.whole()
+
+    async def openai_list(self) -> "Opened":
+        """The list that every service has."""
+        return await self._opened(self._call("get", "/models", None, ""))
+
+    async def ollama_list(self) -> "Opened":
+        """The list of a real Ollama, which tells more."""
+        return await self.ask("GET", "/api/tags", b"", model="")
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -161,6 +183,28 @@ class Upstream:
         except openai.OpenAIError as error:
             raise UpstreamFailed(f"{self._name}: {self._hidden(str(error))}") from error
 
+    async def _natively(
+        self, method: str, path: str, content: bytes, names: tuple[str, str]
+    ) -> Received:
+        url = self.provider.root + path
+        request = httpx2.Request(method, url, headers=self._native, content=content)
+        try:
+            response = await self._http.send(request, stream=True)
+            if response.status_code < 300:
+                return _received(response)
+            body = await response.aread()
+        except httpx2.TimeoutException as error:
+            raise self._unreachable(error.__cause__ or error, 504) from error
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error.__cause__ or error, 502) from error
+        sent, model = names
+        retry_after = response.headers.get("retry-after", "")
+        raise self._without_key(
+            failures.native(
+                response.status_code, body, sent=sent, model=model, retry_after=retry_after
+            )
+        )
+
     async def _first(self, path: str, content: bytes, model: str, kind: Kind) -> Received:
         """A request as the SDK makes it; its form is kept for those that follow."""
         response = await self._asked("post", path, content, model, "")
@@ -200,8 +244,13 @@ class Upstream:
         if isinstance(refused, UpstreamFailed):
             told = failures.inner_headers(body) | {k.lower(): v for k, v in headers.items()}
             refused.wait = retry_after.seconds(told, time.time())
+        return self._without_key(refused)
+
+    def _without_key(self, refused: BridgeError) -> BridgeError:
         refused.message = self._hidden(refused.message)
         refused.args = (refused.message,)
+        if isinstance(refused, UpstreamFailed):
+            refused.said = self._hidden(refused.said.decode()).encode()
         return refused
 
     def _unreachable(self, cause: BaseException, status: int) -> UpstreamFailed:
@@ -213,6 +262,13 @@ class Upstream:
 
     def _hidden(self, text: str) -> str:
         return text.replace(self._key, "[hidden]") if len(self._key) >= 6 else text
+
+
+_LISTS: Mapping[str, Callable[[Upstream], Awaitable["Opened"]]] = {
+    OPENAI: Upstream.openai_list,
+    OLLAMA: Upstream.ollama_list,
+}
+"""Which list tells most, by the provider's kind."""
 
 
 class Opened:

@@ -174,6 +174,34 @@ def inner_headers(body: bytes) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in pairs}
 
 
+def native(
+    status: int, body: bytes, *, sent: str, model: str, retry_after: str = ""
+) -> UpstreamFailed | NotSupported:
+    """A real Ollama's refusal, in its words and with its status; `sent` is its name of `model`."""
+    error = _json(body)
+    fields = error if isinstance(error, dict) else {}
+    text = fields.get("error")
+    if not isinstance(text, str) or not text:
+        fields, text = {}, sentence(error)
+    for quote in "'\"":
+        text = text.replace(f"{quote}{sent}{quote}", f"{quote}{model}{quote}") if sent else text
+    if status == 400 and _LACKS.search(text):
+        return NotSupported(text)
+    # a bare 401 is about a key of ours; with an address it is Ollama's own "sign in"
+    seen = status if "signin_url" in fields else _status(status) if status == 401 else status
+    return UpstreamFailed(
+        text,
+        status=seen,
+        upstream_status=status,
+        detail=text,
+        retry_after=retry_after,
+        said=json.dumps(fields | {"error": text}, separators=(",", ":")).encode(),
+    )
+
+
+_LACKS = re.compile(r"does not support \w+$")
+
+
 def _advice(status: int, text: str, provider: str) -> str:
     if status == 401:
         remedy = f"set a valid key with `ollama-bridge keys set {provider}`"

@@ -44,6 +44,8 @@ class UpstreamModel:
     price_in: float | None = None
     """US dollars per million tokens."""
     price_out: float | None = None
+    row: Row | None = None
+    """The row as it stands, of a list that has Ollama's own shape."""
 
 
 # Fields in the order they are believed; "meta.n_ctx" is the field `n_ctx` of the object `meta`.
@@ -162,7 +164,7 @@ def read_list(body: bytes) -> tuple[UpstreamModel, ...]:
     found: dict[str, UpstreamModel] = {}
     for row in _rows(body):
         if isinstance(row, dict) and (model_id := _id(row)) and model_id not in found:
-            found[model_id] = _model(model_id, _flat(row))
+            found[model_id] = _model(model_id, _flat(row), _own_shape(row))
     return tuple(found.values())
 
 
@@ -220,7 +222,14 @@ def _flat(row: Row) -> Row:
     return flat
 
 
-def _model(model_id: str, row: Row) -> UpstreamModel:
+def _own_shape(row: Row) -> Row | None:
+    """The row, if it says all that Ollama's own do."""
+    digest = row.get("digest")
+    full = isinstance(digest, str) and len(digest) >= 12 and isinstance(row.get("details"), dict)
+    return row if full and isinstance(row.get("modified_at"), str) else None
+
+
+def _model(model_id: str, row: Row, own_shape: Row | None) -> UpstreamModel:
     said = _said(row)
     price_in, price_out = _prices(row)
     return UpstreamModel(
@@ -238,6 +247,7 @@ def _model(model_id: str, row: Row) -> UpstreamModel:
         size=_first(row, SIZE, _count),
         price_in=price_in,
         price_out=price_out,
+        row=own_shape,
     )
 
 

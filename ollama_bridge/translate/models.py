@@ -52,6 +52,8 @@ class Model(Protocol):
     def price_in(self) -> float | None: ...
     @property
     def price_out(self) -> float | None: ...
+    @property
+    def row(self) -> Mapping[str, Any] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def tags(models: Iterable[Model], now: int) -> bytes:
 
 
 def _tag(model: Model, now: int) -> Row:
+    if model.row:
+        return {**model.row, "name": model.name, "model": model.name, "digest": model.digest}
     details = _details(model)
     details["context_length"] = model.context_length
     if model.embedding_length:
@@ -103,10 +107,14 @@ def _tag(model: Model, now: int) -> Row:
     }
 
 
-def ps(loaded: Iterable[Loaded]) -> bytes:
-    """The /api/ps reply, longest lived first; no memory of ours is used: `size_vram` is 0."""
+def ps(loaded: Iterable[Loaded], beside: Iterable[Row] = ()) -> bytes:
+    """The /api/ps reply, longest lived first; no memory of ours is used: `size_vram` is 0.
+
+    `beside` are the rows of real servers, whose memory it is.
+    """
     latest_first = sorted(loaded, key=lambda item: item.expires_ns, reverse=True)
-    return _encode({"models": [_running(item.model, item.expires_ns) for item in latest_first]})
+    rows = [_running(item.model, item.expires_ns) for item in latest_first]
+    return _encode({"models": [*beside, *rows]})
 
 
 def _running(model: Model, expires_ns: int) -> Row:
@@ -134,7 +142,7 @@ def show(
         # Always texts: clients in Swift refuse a reply without any of these.
         "license": custom.license if custom else "",
         "modelfile": _modelfile(model),
-        "parameters": _parameters(custom.parameters) if custom else "",
+        "parameters": parameters(custom.parameters) if custom else "",
         "template": (custom.template if custom else "") or _template(model),
         "system": custom.system if custom else "",
         "details": _details(model),
@@ -145,6 +153,21 @@ def show(
     reply["capabilities"] = model.capabilities
     reply["modified_at"] = _modified(model, now)
     return _encode(reply)
+
+
+def overruled(reply: Row, model: Model) -> bytes:
+    """A real server's /api/show reply with what the settings say of a model of the user's own."""
+    if model.capabilities_source == _SETTINGS:
+        reply["capabilities"] = model.capabilities
+    info = reply.get("model_info")
+    if model.context_source == _SETTINGS and isinstance(info, dict):
+        info[f"{info.get('general.architecture', ARCHITECTURE)}.context_length"] = (
+            model.context_length
+        )
+    return _encode(reply)
+
+
+_SETTINGS = "settings"
 
 
 def _details(model: Model) -> Row:
@@ -218,7 +241,8 @@ def _template(model: Model) -> str:
     return "".join(parts)
 
 
-def _parameters(parameters: Mapping[str, Any]) -> str:
+def parameters(parameters: Mapping[str, Any]) -> str:
+    """One name and value a line, as /api/show tells them."""
     return "\n".join(f"{name:<30} {value}" for name, value in _settings(parameters))
 
 

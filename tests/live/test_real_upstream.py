@@ -14,13 +14,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from bridges import bridge_app
+from fake_ollama import FakeOllama
 from ollama import Client
 from servers import served
 
 from ollama_bridge.providers.presets import PRESETS
-from ollama_bridge.providers.provider import Provider
+from ollama_bridge.providers.provider import Alias, Provider
 
 pytestmark = pytest.mark.upstream
 
@@ -54,19 +56,26 @@ def _until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
     pytest.fail("the inference server did not become ready in 60 s")
 
 
-def _started(stack: ExitStack, command: list[str], url: str) -> None:
+def _started(stack: ExitStack, command: list[str], url: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     stack.callback(process.wait, 10)
     stack.callback(process.terminate)
     _until_healthy(process, url)
+    return process
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    python = os.environ.get("UPSTREAM_PYTHON")
+def python() -> str:
+    """The interpreter that has the inference servers."""
+    python = os.environ.get("UPSTREAM_PYTHON", "")
     if not python or not LAUNCHER.exists():
         reason = "no real inference server here: run `make test-upstream` beside its launcher"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return python
+
+
+@pytest.fixture(scope="module")
+def client(python: str) -> Iterator[Client]:
     chat, embed = _free_port(), _free_port()
     with ExitStack() as stack:
         _started(stack, [python, str(LAUNCHER), str(chat)], f"http://127.0.0.1:{chat}")
@@ -217,3 +226,32 @@ def test_a_prompt_longer_than_the_context_says_so(client: Client) -> None:
         client.generate("smollm2", "word " * 40_000)
     assert caught.value.status_code == 400
     assert "context" in caught.value.error
+
+
+def test_one_of_two_servers_is_killed_while_it_answers(python: str) -> None:
+    """A real llama.cpp and a server like Ollama behind one alias: the other one takes over."""
+    port = _free_port()
+    chat = f"http://127.0.0.1:{port}"
+    ask = {"model": "safe", "messages": PROMPT, "options": {"num_predict": 400}}
+    with ExitStack() as stack:
+        command = [python, str(LAUNCHER), str(port)]
+        process = _started(stack, command, chat)
+        beside = stack.enter_context(served(FakeOllama()))
+        rows = (
+            replace(PRESETS["llamacpp"], url=f"{chat}/v1"),
+            replace(PRESETS["ollama"], url=f"{beside}/v1"),
+        )
+        safe = Alias(targets=("llamacpp/smollm2", "ollama/llama3.2"))
+        url = stack.enter_context(served(bridge_app(*rows, aliases={"safe": safe})))
+        with httpx.stream("POST", f"{url}/api/chat", json=ask, timeout=60) as reply:
+            assert reply.headers["x-ollama-bridge-model"] == "llamacpp/smollm2"
+            said = reply.iter_lines()
+            assert json.loads(next(said))["message"]
+            process.kill()
+            *_, last = said
+        assert "llamacpp" in json.loads(last)["error"]
+        for _ in range(5):
+            reply = httpx.post(f"{url}/api/chat", json=ask | {"stream": False}, timeout=60)
+            assert reply.status_code == 200
+            assert reply.json()["message"]["content"].startswith("The sky")
+            assert reply.headers["x-ollama-bridge-model"] == "ollama/llama3.2:latest"
