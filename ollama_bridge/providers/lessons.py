@@ -179,6 +179,14 @@ RULES: tuple[Rule, ...] = (
         ("first_four_stops", "no_stops"),
     ),
     Rule((_words(r"\bstop\b"), _UNSUPPORTED), ("no_stops",)),
+    Rule(
+        (
+            _words(r"reasoning_content|thinking mode"),
+            _words(r"passed back|must be (?:passed|provided|present)|missing|required"),
+        ),
+        ("thoughts_back",),
+    ),
+    Rule((_words(r"thought_?signature"), _words(r"missing|required|must")), ("signed_calls",)),
     Rule((_words(r"log_?probs"), _CHOICE), ("no_logprobs",)),
     Rule((_words(r"^n\b|'n'|`n`|\"n\""), _UNSUPPORTED), ("one_choice",)),
     Rule(

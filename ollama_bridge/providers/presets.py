@@ -63,7 +63,7 @@ _HOSTED = (
         name="gemini",
         url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
-        quirks=("plain_schemas", "format_beside_tools"),
+        quirks=("plain_schemas", "format_beside_tools", "signed_calls"),
         embed_batch=100,
     ),
     Provider(
@@ -82,7 +82,7 @@ _HOSTED = (
         name="deepseek",
         url="https://api.deepseek.com/v1",
         key_variable="DEEPSEEK_API_KEY",
-        quirks=("thinking_switch", "say_json", "system_role"),
+        quirks=("thinking_switch", "say_json", "system_role", "thoughts_back"),
         efforts=_CAN_STOP_THINKING,
     ),
     Provider(

@@ -42,6 +42,8 @@ QUIRKS: Mapping[str, Edit] = {
         turns.plain_content,
         turns.strict_messages,
         turns.nine_letter_ids,
+        turns.thoughts_back,
+        turns.signed_calls,
         thoughts.template_thinking,
         thoughts.reasoning_object,
         thoughts.thinking_switch,

@@ -143,6 +143,7 @@ async def _ask(errand: Errand, request: wire.MessagesRequest, request_id: str) -
         seed=seed,
         ending=ending,
         drop_cut_calls=True,
+        keep=errand.keep if "tools" in body else None,
     )
     asked = tuple(body.get("stop") or ())
     opened = await errand.open(CHAT, body)

@@ -26,6 +26,7 @@ from ollama_bridge.providers.provider import Provider, Target
 from ollama_bridge.server.front import VIA
 from ollama_bridge.server.lane import Lane
 from ollama_bridge.server.learning import LACKS, Memory
+from ollama_bridge.server.recollection import Recollection
 from ollama_bridge.translate import model_list, models
 from ollama_bridge.wire.stamp import stamper
 
@@ -110,6 +111,7 @@ class Bridge:
         self.list_errors: dict[str, str] = {}
         self.memory = Memory()
         """What refusals have taught of each model."""
+        self.recollection = Recollection(lambda: monotonic() / 1e9)
         self.settling = asyncio.Lock()
         """Held while settings are read or written, and until they are in effect."""
         self._edit = edit or functools.partial(editing.edit, config.path)

@@ -35,8 +35,9 @@ class Question(NamedTuple):
     """The client's tool names by the names sent, where they differ."""
 
 
-Ask = Callable[[Target], Question]
-"""The question as this target has to be asked; raises BridgeError for what cannot be asked."""
+Ask = Callable[[Target, tuple[str, ...]], Question]
+"""The question as this target has to be asked, given the names of the edits that will be made;
+raises BridgeError for what cannot be asked."""
 
 
 async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -58,10 +59,14 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
         request = custom.chat(request, entry.alias)
     characters = sum(len(message.content) for message in request.messages or ())
 
-    def ask(target: Target) -> Question:
+    def ask(target: Target, edits: tuple[str, ...] = ()) -> Question:
         provider = target.provider
         body, names = chat.to_openai(
-            request, target.model, extra=provider.extra_options, efforts=provider.efforts
+            request,
+            target.model,
+            extra=provider.extra_options,
+            efforts=provider.efforts,
+            thoughts="thoughts_back" in edits,
         )
         return Question(generate.CHAT, body, lines.CHAT, characters, names)
 
@@ -93,7 +98,7 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
     before = custom.before(entry.alias) if entry.alias else ()
     characters = len(request.prompt) + len(request.system)
 
-    def ask(target: Target) -> Question:
+    def ask(target: Target, _edits: tuple[str, ...] = ()) -> Question:
         provider = target.provider
         body = generate.to_openai(
             request,
@@ -167,7 +172,7 @@ async def _answer(errand: Errand, request: Request, ask: Ask, raw: bytes) -> Non
     """Send it up, and what comes back down."""
 
     async def attempt(errand: Errand) -> None:
-        await _ask(errand, request, ask(errand.target))
+        await _ask(errand, request, ask(errand.target, errand.edits))
 
     exchange = errand.exchange
     asking = native.by_kind(attempt, exchange.path, raw)
@@ -188,6 +193,7 @@ def _reply(errand: Errand, request: Request, question: Question) -> Reply:
         names=question.names,
         top_logprobs=request.top_logprobs,
         seed=f"{watch.begun}{request.model}",
+        keep=errand.keep if "tools" in question.body else None,
     )
 
 

@@ -112,13 +112,9 @@ class Course:
         return found
 
 
-def prepare(course: Course | None, target: Target, memory: Memory, body: Body) -> None:
-    """Make every edit that this target needs, just before the body is sent."""
-    names = target.provider.quirks
-    if known := memory.of(target):
-        names += known
+def prepare(body: Body, names: tuple[str, ...], course: Course | None) -> None:
+    """Make the edits of these names, just before the body is sent."""
     if course is not None:
-        names = course.names_for(names)
         course.body = body
     if names:
         passage.decode(body)

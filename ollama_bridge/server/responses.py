@@ -102,6 +102,7 @@ async def _translated(errand: Errand, request: wire.Request) -> None:
         show_thinking=responses.think(request.reasoning) is not False,
         seed=seed,
         ending=ending,
+        keep=errand.keep if "tools" in question.body else None,
     )
     stops = tuple(question.body.get("stop") or ())
     opened = await errand.open(generate.CHAT, question.body)

@@ -4,6 +4,7 @@ Strategy: a route says in an `Attempt` how it asks one target and gives its answ
 the attempts, target by target, for as long as the client has not been told anything.
 """
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from ollama_bridge.server.bridge import Bridge, Upstream
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.learning import Course
 from ollama_bridge.server.pump import Opened
-from ollama_bridge.translate import printed_calls
+from ollama_bridge.translate import passage, printed_calls, thoughts, tools
 from ollama_bridge.translate.stats import Stopwatch
 
 
@@ -140,7 +141,12 @@ class Errand(NamedTuple):
         course = self.exchange.course
         if course is not None and course.said:
             return learning.Said(course.said)
-        learning.prepare(course, self.target, self.bridge.memory, body)
+        names = self.edits
+        if self.bridge.recollection and "messages" in body:
+            find = functools.partial(self.bridge.recollection.find, self.provider.name)
+            passage.decode(body)
+            thoughts.restore(body, find, text="thoughts_back" in names)
+        learning.prepare(body, names, course)
         return await self._sent(lambda upstream: upstream.open(path, body, model=self.name))
 
     async def ask(self, method: str, path: str, content: bytes) -> Opened:
@@ -149,6 +155,17 @@ class Errand(NamedTuple):
         return await self._sent(
             lambda upstream: upstream.ask(method, path, content, model=self.name, sent=sent)
         )
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """Names of all that is done differently for this target."""
+        names = self.provider.quirks + self.bridge.memory.of(self.target)
+        course = self.exchange.course
+        return course.names_for(names) if course is not None and course.names else names
+
+    def keep(self, calls: Sequence[tools.Call], found: thoughts.Thoughts) -> None:
+        """Keep the thoughts behind calls, for when their results are sent."""
+        self.bridge.recollection.keep(self.provider.name, calls, found)
 
     @property
     def embed_batch(self) -> int:

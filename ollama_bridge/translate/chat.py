@@ -11,13 +11,20 @@ Body = dict[str, Any]
 
 
 def to_openai(
-    request: ollama.ChatRequest, model: str, *, extra: Mapping[str, str], efforts: Mapping[str, str]
+    request: ollama.ChatRequest,
+    model: str,
+    *,
+    extra: Mapping[str, str],
+    efforts: Mapping[str, str],
+    thoughts: bool = False,
 ) -> tuple[Body, dict[str, str]]:
     """The request body, and the client's tool names by the names sent where they differ.
 
-    `extra` and `efforts` are the provider's own tables of options and of thinking levels.
+    `extra` and `efforts` are the provider's own tables of options and of thinking levels; with
+    `thoughts` it gets those back that led to tool calls.
     """
-    body: Body = {"model": model, "messages": messages.to_openai(request.messages or [])}
+    said = messages.to_openai(request.messages or [], thoughts=thoughts)
+    body: Body = {"model": model, "messages": said}
     body |= sampling(request, extra, efforts)
     names: dict[str, str] = {}
     if request.tools:

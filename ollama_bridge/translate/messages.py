@@ -30,9 +30,12 @@ _RESULT_NEXT = "The result is in the next message."
 _NO_RESULT = "No result was given."
 
 
-def to_openai(messages: Sequence[ollama.Message]) -> list[Message]:
-    """The messages to send; an assistant turn that says nothing at all is left out."""
-    conversation = Conversation()
+def to_openai(messages: Sequence[ollama.Message], *, thoughts: bool = False) -> list[Message]:
+    """The messages to send; an assistant turn that says nothing at all is left out.
+
+    Thoughts are left out too, unless the provider wants those that led to tool calls back (D6).
+    """
+    conversation = Conversation(thoughts=thoughts)
     for message in messages:
         conversation.turn(message)
     return conversation.close()
@@ -55,7 +58,8 @@ def content(text: str, images: Sequence[str]) -> str | list[dict[str, Any]]:
 class Conversation:
     """The messages sent so far, and the calls that still wait for their result."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, thoughts: bool = False) -> None:
+        self._thoughts = thoughts
         self._sent: list[Message] = []
         self._waiting: list[
             tuple[str, str, str]
@@ -87,6 +91,8 @@ class Conversation:
         turn: Message = {"role": "assistant", "content": message.content}
         if calls:
             turn["tool_calls"] = calls
+            if self._thoughts and message.thinking:
+                turn["reasoning_content"] = message.thinking
         self._sent.append(turn)
 
     def result(self, message: ollama.Message) -> None:

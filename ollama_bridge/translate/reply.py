@@ -15,6 +15,7 @@ from ollama_bridge.translate import failures, lines, tools
 from ollama_bridge.translate.stats import FAILED, Ending, Stats, Stopwatch, done_reason, estimate
 from ollama_bridge.translate.stops import StopCutter
 from ollama_bridge.translate.thinking import TagSplitter
+from ollama_bridge.translate.thoughts import Keep, Listener
 from ollama_bridge.wire import openai
 from ollama_bridge.wire.sse import DONE, EventCutter
 
@@ -62,7 +63,9 @@ class Reply:
         seed: str = "",
         ending: Ending | None = None,
         drop_cut_calls: bool = False,
+        keep: Keep | None = None,
     ) -> None:
+        """`keep` is told the thoughts behind tool calls, for providers that want them back."""
         self.over = False
         """Nothing more is worth reading."""
         self.failure: UpstreamBroke | None = None
@@ -78,6 +81,7 @@ class Reply:
         self._seed = seed
         self._ending = ending or Ending()
         self._drop_cut_calls = drop_cut_calls
+        self._listener = Listener(keep) if keep else None
         self._sse = EventCutter()
         self._tags = TagSplitter()
         self._calls = tools.Gatherer()
@@ -193,6 +197,8 @@ class Reply:
         if choice.logprobs:
             self._note_logprobs(choice.logprobs)
         delta = None if whole else choice.delta
+        if self._listener is not None:
+            self._listener.hear(delta or choice.message)
         said = self._message(choice) if delta is None else self._delta(delta)
         if self._finish is None and (choice.finish_reason or whole):
             self._finish = choice.finish_reason or ""  # some send "" with every chunk
@@ -307,6 +313,8 @@ class Reply:
         self._check_end()
         self._ending.finish = self._finish or ""
         calls = self._complete_calls()
+        if self._listener is not None:
+            self._listener.close(calls, self._calls.extras)
         said = self._rest()
         if calls:
             said += self._writer.tool_calls(calls)

@@ -84,6 +84,8 @@ class Gatherer:
     def __init__(self) -> None:
         self._open: list[_Pieces] = []
         self._size = 0
+        self.extras: list[Any] = []
+        """What stood beside each call of the result, once it is there (D8)."""
 
     def feed(self, pieces: Iterable[openai.ToolCall]) -> None:
         """Add the pieces of one chunk."""
@@ -92,6 +94,7 @@ class Gatherer:
             call = self._call(piece, function)
             call.id = call.id or piece.id or ""
             call.name = call.name or function.name or ""
+            call.extra = call.extra or piece.extra_content
             self._size += call.add(function.arguments)
             if self._size > LIMIT:
                 raise ValueError("the upstream sent tool arguments without end")
@@ -102,6 +105,7 @@ class Gatherer:
             function = call.function or openai.Function()
             pieces = _Pieces(call.index)
             pieces.id, pieces.name = call.id or "", function.name or ""
+            pieces.extra = call.extra_content
             pieces.add(function.arguments)
             self._open.append(pieces)
 
@@ -118,6 +122,7 @@ class Gatherer:
                 call_id = pieces.id if pieces.id and pieces.id not in used else fresh
                 used.add(call_id)
                 calls.append(Call(call_id, name, arguments))
+                self.extras.append(pieces.extra)
         return calls
 
     def _call(self, piece: openai.ToolCall, function: openai.Function) -> "_Pieces":
@@ -152,6 +157,7 @@ class _Pieces:
         self.name = ""
         self.parts: list[str] = []
         self.whole: Arguments | None = None
+        self.extra: Any = None
 
     def add(self, arguments: str | Arguments | None) -> int:
         if isinstance(arguments, dict):

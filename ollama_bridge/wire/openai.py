@@ -29,6 +29,7 @@ class ToolCall(Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: Any = None  # Gemini's signature of the thoughts behind it
 
 
 class Delta(Struct, gc=False):
@@ -42,6 +43,7 @@ class Delta(Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
+    extra_content: Any = None
 
 
 class Choice(Struct, gc=False):
@@ -165,6 +167,7 @@ def _delta(value: Json) -> Delta | None:
         refusal=_text(value.get("refusal")),
         tool_calls=_each(value.get("tool_calls"), _tool_call),
         function_call=_function(value.get("function_call")),
+        extra_content=value.get("extra_content"),
     )
 
 
@@ -174,6 +177,7 @@ def _tool_call(value: Json) -> ToolCall:
         index=_integer(value.get("index")),
         id=_text(value.get("id")),
         function=_function(value.get("function")),
+        extra_content=value.get("extra_content"),
     )
 
 

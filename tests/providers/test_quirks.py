@@ -67,6 +67,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"reasoning_effort": "low", "chat_template_kwargs": {"x": 1}},
         {"chat_template_kwargs": {"x": 1}},
     ),
+    (
+        "thoughts_back",
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}, _said("user", "Hi")]},
+        {
+            "messages": [
+                {"role": "assistant", "tool_calls": [{"id": "a"}], "reasoning_content": ""},
+                _said("user", "Hi"),
+            ]
+        },
+    ),
+    (
+        "signed_calls",
+        {"model": "gemini-2.5-pro", "messages": [{"role": "assistant", "tool_calls": [{}]}]},
+        {"model": "gemini-2.5-pro", "messages": [{"role": "assistant", "tool_calls": [{}]}]},
+    ),
     ("old_token_limit", {"max_completion_tokens": 5}, {"max_tokens": 5}),
     ("strict_keys", {"temperature": 1, "store": True, "user": "x"}, {"temperature": 1}),
     ("no_stream", {"stream": True, "stream_options": {"include_usage": True}}, {"stream": False}),

@@ -154,6 +154,29 @@ def drop_in_messages(key: str, body: Body) -> None:
         turn.pop(key, None)
 
 
+def thoughts_back(body: Body) -> None:
+    """A turn with tool calls is refused without the thoughts that led there, if only empty ones."""
+    for turn in shape.turns(body):
+        if turn.get("tool_calls"):
+            turn.setdefault("reasoning_content", "")
+
+
+_SIGNED = re.compile(r"(?i)gemini-(?:[3-9]|\d\d)")
+_LOST = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""What stands for a signature that was lost (D8)."""
+
+
+def signed_calls(body: Body) -> None:
+    """The first call of a turn is refused without the signature that came with it."""
+    model = body.get("model")
+    if not isinstance(model, str) or not _SIGNED.search(model):
+        return
+    for turn in shape.turns(body):
+        calls = turn.get("tool_calls")
+        if isinstance(calls, list) and calls and isinstance(calls[0], dict):
+            calls[0].setdefault("extra_content", _LOST)
+
+
 def nine_letter_ids(body: Body) -> None:
     """Ids of tool calls have to be nine letters or digits; others are replaced, each by its own."""
     for turn in shape.turns(body):
