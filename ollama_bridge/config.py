@@ -40,6 +40,8 @@ class Server:
     """Added to Ollama's built-in list of allowed web origins (`OLLAMA_ORIGINS` included)."""
     access_keys: tuple[str, ...] = ()
     """Names of keyring entries; when set, clients must send one of those keys."""
+    users: tuple[str, ...] = ("me",)
+    """Users of this machine who are answered, by name or number; `me` and `any` are our words."""
     keep_alive: float = 300.0
     """Seconds a model counts as loaded after its last use; negative means for ever."""
 
@@ -150,15 +152,21 @@ def _server(table: Mapping[str, Any], environ: Mapping[str, str]) -> Server:
     host = environment.variable(environ, "OLLAMA_BRIDGE_HOST") or host
     if ours := environment.variable(environ, "OLLAMA_BRIDGE_PORT"):
         port = _port(ours)
-    origins = environment.origins(environment.variable(environ, "OLLAMA_ORIGINS"))
+    origins = environment.names(environment.variable(environ, "OLLAMA_ORIGINS"))
     keep_alive = environment.variable(environ, "OLLAMA_KEEP_ALIVE")
+    users = environment.names(environment.variable(environ, "OLLAMA_BRIDGE_USERS"))
     return Server(
         host=host.strip("[]"),
         port=port,
         origins=(*origins, *table.get("origins", ())),
         access_keys=tuple(table.get("access_keys", ())),
+        users=users or _users(table.get("users", default.users)),
         keep_alive=environment.keep_alive(keep_alive, default.keep_alive),
     )
+
+
+def _users(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 def _port(text: str) -> int:

@@ -263,11 +263,13 @@ def _with_demo(settings: Config) -> Config:
 def _server_settings(application: Any, ready: Callable[[], Any]) -> "uvicorn.Config":
     import uvicorn  # after the port listens
 
+    from ollama_bridge.server.connection import Connection
+
     return uvicorn.Config(
         application,
         interface="asgi3",
         loop="auto",  # uvloop where it is installed
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,

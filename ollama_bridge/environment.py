@@ -47,8 +47,8 @@ def address(text: str) -> Address:
     return _host_and_port(rest.partition("/")[0], port)
 
 
-def origins(text: str) -> tuple[str, ...]:
-    """`OLLAMA_ORIGINS`: a list with commas."""
+def names(text: str) -> tuple[str, ...]:
+    """`OLLAMA_ORIGINS` and `OLLAMA_BRIDGE_USERS`: a list with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

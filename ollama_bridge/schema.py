@@ -107,6 +107,10 @@ def _is_origin(value: Any) -> bool:
     return "*" in value or value.startswith(_WEB_SCHEMES + _EXTENSION_SCHEMES)
 
 
+def _is_user(value: Any) -> bool:
+    return _is_filled(value) or (_is_integer(value) and value >= 0)
+
+
 def _is_parameters(value: Any) -> bool:
     return isinstance(value, dict) and all(
         _is_scalar(item) or _list_of(_is_scalar)(item) for item in value.values()
@@ -138,6 +142,10 @@ SERVER: Mapping[str, Kind] = {
         _list_of(_is_origin),
     ),
     "access_keys": _NAMES,
+    "users": Kind(
+        '"any", or a list of names or numbers of users of this machine, "me" among them',
+        lambda value: value == "any" or (_list_of(_is_user)(value) and bool(value)),
+    ),
 }
 
 PROVIDER: Mapping[str, Kind] = {

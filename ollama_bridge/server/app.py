@@ -25,6 +25,7 @@ from ollama_bridge.server import (
     account,
     anthropic,
     blobs,
+    callers,
     embed,
     inference,
     manage,
@@ -34,11 +35,22 @@ from ollama_bridge.server import (
 )
 from ollama_bridge.server import bridge as running
 from ollama_bridge.server.bridge import Bridge
-from ollama_bridge.server.exchange import TEXT, ClientGone, Exchange, Receive, Scope, Send
+from ollama_bridge.server.exchange import (
+    TEXT,
+    ClientGone,
+    Envelope,
+    Exchange,
+    Receive,
+    Scope,
+    Send,
+    native,
+)
 from ollama_bridge.server.front import IDENTITY, VIA
 from ollama_bridge.server.guard import Guard, Verdict
 from ollama_bridge.server.journal import Journal
 from ollama_bridge.server.routes import Route
+from ollama_bridge.translate import passage
+from ollama_bridge.wire import anthropic as anthropic_wire
 
 Stop = Callable[[float | None], None]
 """Ends the daemon; answers have that many seconds, or the usual number."""
@@ -91,7 +103,7 @@ def build(
 
 
 class App:
-    """ASGI: guard, then access keys, then the route, then one line in the log."""
+    """ASGI: guard, then access keys or users, then the route, then one line in the log."""
 
     def __init__(
         self,
@@ -111,6 +123,7 @@ class App:
         self.journal = Journal(instance, bridge.stamp, bridge.monotonic)
         self._reload = reload
         self._guard = _guard(bridge.config)
+        self._users = callers.Users(bridge.config.server.users)
         self._access = self._access_of(bridge.config)
         self._admin: Any = None
         self._warm: asyncio.Future[None] | None = None
@@ -129,12 +142,12 @@ class App:
         async with self.bridge.settling:
             try:
                 config = await asyncio.to_thread(self._reload)
-                guard = _guard(config)
+                guard, users = _guard(config), callers.Users(config.server.users)
             except BridgeError as error:
                 self.settings_error = error.message
                 raise
             self.settings_error = None
-            self._guard = guard
+            self._guard, self._users = guard, users
             self._access = self._access_of(config)
             await self.bridge.reload(config)
 
@@ -170,14 +183,23 @@ class App:
         await self._run(route, exchange)
 
     async def _is_let_in(self, exchange: Exchange, path: str, key: bytes) -> bool:
-        """Whether the access keys, if there are any, let the request go on; else it is answered."""
-        if self._access is None or (not key and path in access.OPEN):
+        """Whether the request goes on; else it is answered.
+
+        The access keys decide, if there are any: whoever was given one may come. Else the users do.
+        """
+        if not key and path in access.OPEN:
             return True
         try:
+            if self._access is None:
+                self._users.check(exchange.scope.get("state"))
+                return True
             if await self._access.admit(key, exchange.scope["headers"]):
                 return True
         except BridgeError as error:
-            exchange.add_headers([(b"www-authenticate", b"Bearer")])
+            if self._access is not None:
+                exchange.add_headers([(b"www-authenticate", b"Bearer")])
+            _log.warning("%s %s refused: %s", exchange.method, exchange.path, error.message)
+            exchange.envelope = _envelope(path)
             await exchange.refuse(error)
         else:
             await _no_route(exchange, ())
@@ -277,6 +299,17 @@ _LOOP = (
     "address of the server that is meant, such as http://127.0.0.1:11435 for a real Ollama"
 )
 _INTERNAL = BridgeError("internal error in Ollama Bridge; its log tells more: ollama-bridge logs")
+
+
+def _envelope(path: str) -> Envelope:
+    """How errors are written under that path, for those that come before the route."""
+    return next((form for head, form in _ENVELOPES if path.startswith(head)), native)
+
+
+_ENVELOPES: tuple[tuple[str, Envelope], ...] = (
+    ("/v1/messages", lambda error: anthropic_wire.error(error.status, error.message, "").encode()),
+    ("/v1/", passage.envelope),
+)
 
 
 def _path(path: str) -> str:

@@ -119,7 +119,7 @@ async def test_who_stays_out(client: httpx.AsyncClient, path: str, headers: dict
         reply = await client.request(method, path, headers=headers)
         assert reply.status_code == 401
         assert list(reply.json()) == ["error"]
-        assert "access key" in reply.json()["error"]
+        assert "access key" in str(reply.json()["error"])
         assert reply.headers["www-authenticate"] == "Bearer"
         assert reply.headers["content-type"] == "application/json"
 
