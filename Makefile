@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: help start stop test faults test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,9 @@ check: .venv/.developing ## Format, lint, types, imports
 format: .venv/.developing ## Put the code into its standard form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+faults: .venv/.developing ## Write FAULTS.md from what the tests of faults see
+	RENEW=1 $(BIN)/python -m pytest -q -p no:xdist tests/faults
 
 test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel x11-utils dbus)
 	$(BIN)/python -m pytest -m screen -p no:xdist

@@ -23,6 +23,8 @@ class Sink(Protocol):
     """Nothing more is wanted."""
     patience: float | None
     """Seconds that are left for the rest of the body; None while there is no hurry."""
+    told: bool
+    """Something of an answer came since this was last set to False: not only signs of life."""
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """Use what was read; what comes back has to be awaited before more is read."""

@@ -94,4 +94,6 @@ def _fields(exchange: Exchange, number: str, total: int) -> Fields:
         "tokens_in": log.get("tokens", (0, 0))[0],
         "tokens_out": log.get("tokens", (0, 0))[1],
     }
-    return fields | {key: log[key] for key in ("estimated", "gone", "error") if log.get(key)}
+    return fields | {
+        key: log[key] for key in ("tries", "estimated", "gone", "error") if log.get(key)
+    }

@@ -31,6 +31,9 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524
 _QUOTA = re.compile(r"(?i)insufficient.?quota|exceeded your current quota|billing|credit|per.?day")
 """A 429 that no waiting mends (G10)."""
 
+_CERTIFICATE = re.compile(r"(?i)certificate")
+"""One that does not fit will not fit a second later."""
+
 _OWN_FAULT = frozenset({400, 409, 413, 414, 422})
 """Statuses of an upstream that finds fault with the request; another would find it as well."""
 
@@ -51,6 +54,8 @@ def pause(error: UpstreamFailed, tries: int, most: int, chance: float) -> float 
 
 def passes_by_itself(error: UpstreamFailed) -> bool:
     """Whether the same request may be answered a little later."""
+    if error.upstream_status is None and _CERTIFICATE.search(error.detail):
+        return False
     if error.upstream_status is None:
         return error.status == 502  # unreachable, or broken off; after a timeout enough was waited
     if error.upstream_status == 429:

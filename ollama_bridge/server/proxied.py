@@ -49,7 +49,7 @@ class Proxied:
         try:
             try:
                 return await self._request(form, content, tries)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
                 if not tries.reused:
                     raise
                 return await self._request(form, content, tries)

@@ -14,6 +14,9 @@ from ollama_bridge.server.flow import Sink
 GRACE = 2.0
 """Seconds to wait for counters, or for the end, once the answer itself is complete (quirk F6)."""
 
+NOISE = 16 * 1024 * 1024
+"""Most bytes of comments and empty lines between two events."""
+
 DRAIN = 0.05
 """Seconds to wait for the end of a finished reply, so that its connection can be used again."""
 
@@ -122,12 +125,23 @@ class _Sink:
         self._reply = reply
         self.over = False
         self.patience: float | None = None
+        self.told = False
+        self._noise = 0
         self.rest = b""
         """What the last read said: it leaves together with the end."""
 
     def _fed(self, data: bytes) -> bytes:
         reply = self._reply
         said = reply.feed(data)
+        if b'"' in data:  # every event has a quotation mark; a comment's would do no harm
+            self.told = True
+            self._noise = 0
+        elif (noise := self._noise + len(data)) > NOISE:
+            raise UpstreamBroke(
+                f"the upstream sent {NOISE} bytes without an answer among them", status=500
+            )
+        else:
+            self._noise = noise
         if reply.over:
             self.over = True
         elif reply.finished:

@@ -4,6 +4,8 @@ Strategy: `client.post(..., cast_to=Response, stream=True)` gives the raw reply;
 it is good at (credentials, URLs, error classes) and builds no object for a chunk.
 """
 
+import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -134,7 +136,7 @@ class Upstream:
         except BaseException:
             await self._released()
             raise
-        return Opened(reply, self._name, self._released)
+        return Opened(reply, self.provider, self._released)
 
     async def _released(self) -> None:
         self._in_use -= 1
@@ -275,9 +277,10 @@ class Opened:
     """A reply whose status was good, still to be read."""
 
     def __init__(
-        self, reply: Received, provider: str, released: Callable[[], Awaitable[None]]
+        self, reply: Received, provider: Provider, released: Callable[[], Awaitable[None]]
     ) -> None:
-        self._provider = provider
+        self._provider = provider.name
+        self._longest = max(provider.first_byte_timeout, provider.idle_timeout)
         self._released: Callable[[], Awaitable[None]] | None = released
         self._reply = reply
         self.kind = reply.headers.get("content-type", "")
@@ -295,22 +298,33 @@ class Opened:
     async def push(self, sink: Sink) -> None:
         """Every read to the sink as it comes; until the end, or until the sink has had enough."""
         try:
-            await self._reply.push(sink)
+            async with _no_longer_quiet(sink, self._longest):
+                await self._reply.push(sink)
         except OSError as error:
             raise self._broke(error) from error
 
     async def whole(self) -> bytes:
         """The rest of the body."""
-        parts, size = [], 0
         try:
-            while data := await self.read():
-                parts.append(data)
-                size += len(data)
-                if size > WHOLE_LIMIT:
-                    raise UpstreamBroke(f"{self._provider} sent more than {WHOLE_LIMIT} bytes")
+            async with asyncio.timeout(self._longest) as within:
+                return b"".join([part async for part in self._parts(within)])
+        except TimeoutError as error:
+            raise self._broke(error) from error
         finally:
             await self.aclose()
-        return b"".join(parts)
+
+    async def _parts(self, within: asyncio.Timeout) -> AsyncIterator[bytes]:
+        now = asyncio.get_running_loop().time
+        size = 0
+        while data := await self.read():
+            if not data.isspace():  # blanks are signs of life, and no more than that (F2)
+                within.reschedule(now() + self._longest)
+            yield data
+            size += len(data)
+            if size > WHOLE_LIMIT:
+                raise UpstreamBroke(  # 500: to ask again would only bring as much again
+                    f"{self._provider} sent more than {WHOLE_LIMIT} bytes", status=500
+                )
 
     def ended(self) -> bool:
         """Whether the body has been read to its end."""
@@ -328,6 +342,33 @@ class Opened:
         if isinstance(error, TimeoutError):
             return UpstreamBroke(f"{self._provider} went silent", status=504)
         return UpstreamBroke(f"{self._provider} broke off: {_reason(error)}")
+
+
+@contextlib.asynccontextmanager
+async def _no_longer_quiet(sink: Sink, seconds: float) -> AsyncIterator[None]:
+    """End with TimeoutError when nothing but signs of life has come for that long, or twice that.
+
+    One timer a stream, which looks whether anything came since it last looked: a chunk costs
+    nothing.
+    """
+    loop = asyncio.get_running_loop()
+    within = asyncio.timeout(None)
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        if sink.told:
+            sink.told = False
+            timer = loop.call_later(seconds, look)
+        else:
+            within.reschedule(loop.time())
+
+    timer = loop.call_later(seconds, look)
+    try:
+        async with within:
+            yield
+    finally:
+        timer.cancel()
 
 
 def _received(response: Any) -> Received:

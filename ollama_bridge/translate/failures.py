@@ -69,6 +69,7 @@ def sentence(error: Any) -> str:
     text = _dig(error).encode(errors="replace").decode()  # half emoji cannot be logged
     if _PAGE.search(text):
         text = html.unescape(_TAGS.sub(" ", text))
+    text = "".join([sign if sign.isprintable() else " " for sign in text[: 8 * LONGEST]])
     return redact(" ".join(text.split()))[:LONGEST] or "no reason given"
 
 
@@ -90,6 +91,12 @@ def in_stream(error: Any, provider: str) -> UpstreamBroke:
     return broke
 
 
+_REDIRECTS = (
+    "it redirects to another address; that is not followed, because the key would go along: "
+    "correct the base URL"
+)
+
+
 def refused(
     status: int, body: bytes, *, provider: str, model: str, retry_after: str = ""
 ) -> UpstreamFailed | ModelNotFound | NotSupported:
@@ -107,7 +114,7 @@ def refusal(status: int, error: Any) -> Refusal:
     """The same for whoever may ask again in another way: what is named, and what was written."""
     return Refusal(
         status=status,
-        text=sentence(error),
+        text=_REDIRECTS if 300 <= status < 400 else sentence(error),
         param=_find(error, "param") or _place(error),
         code=_find(error, "code"),
         generation=_find(error, "failed_generation"),

@@ -160,8 +160,8 @@ class Stream:
             return b""
         if payload[:1] == b":":  # a comment keeps the client's connection alive, too
             return payload + b"\n\n"
-        if payload[:1] != b"{":
-            raise _not_json(payload, self._provider)
+        if payload[:1] != b"{" or payload[-1:] != b"}":
+            return self._unreadable(payload)
         if not self._said:
             self._watch.token()
             self._said = True
@@ -180,6 +180,11 @@ class Stream:
             _check_finish(finish[1], self._provider)
             self._finished = True
         return said
+
+    def _unreadable(self, payload: bytes) -> bytes:
+        if self._finished:
+            return b""  # the answer is complete: what is behind it spoils nothing (F10)
+        raise _not_json(payload, self._provider)
 
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error

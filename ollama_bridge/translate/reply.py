@@ -172,7 +172,12 @@ class Reply:
         try:
             chunk = openai.typed(payload)
         except (ValueError, RecursionError):
-            chunk = self._loosely(payload)
+            try:
+                chunk = self._loosely(payload)
+            except UpstreamBroke:
+                if self._finish is None or whole:
+                    raise
+                return b""  # the answer is complete: what is behind it spoils nothing (F10)
         if chunk.error or chunk.object == "error" or chunk.type == "error":
             # older servers put the words beside the mark, not into `error`
             error = chunk.error or openai.loose(payload.decode(errors="replace"))
