@@ -118,7 +118,7 @@ class _Received:
         try:
             async with within:
                 data = await self._response.content.readany()
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, RuntimeError) as error:  # RuntimeError: it is closed already
             raise _ours(error) from error
         except TimeoutError as error:
             if not within.expired():  # somebody else's limit

@@ -42,13 +42,21 @@ TABLE = table.Table(
     ("fault", "stage"),
     tuple(ASKED),
 )
+
+
+def _is_aiohttps(row: Row, stage: str) -> bool:
+    """What differs through a proxy: certificates need a tunnel, which has tests of its own, and
+    aiohttp meets garbage between chunks with silence, so that only the idle limit ends it."""
+    return row.tls or (row.name == "is not HTTP" and stage in ("middle", "end"))
+
+
 CELLS = [
     pytest.param(row, stage, way, asked, id=f"{row.name}-{stage}-{way}-{asked}")
     for row in ROWS
     for stage in STAGES
     for way, routes in (("straight", tuple(ASKED)), ("proxied", ("streamed", "vectors")))
     for asked in routes
-    if callable(row.stages[stage]) and not (row.tls and way == "proxied")
+    if callable(row.stages[stage]) and (way == "straight" or not _is_aiohttps(row, stage))
 ]
 
 
