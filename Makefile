@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test faults test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: help start stop test faults test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,12 @@ client-table: .venv/.developing ## Write what the last test-clients found into t
 
 bench: .venv/.developing ## Measure speed against gates and goals; writes BENCHMARKS.md
 	$(BIN)/python tests/perf/bench.py --harness $(SHARED)/bench
+
+test-load: .venv/.developing ## Thousands of clients at once against the daemon
+	LOAD=1 $(BIN)/python -m pytest -q -p no:xdist tests/faults/test_load.py
+
+soak: .venv/.developing ## Mixed load for MINUTES (10), with curves of what the daemon holds in soak.svg
+	$(BIN)/python tests/perf/soak.py --minutes $(or $(MINUTES),10)
 
 bench-peers: .venv/.developing ## Measure other programs of its kind beside it; writes BENCHMARKS.md
 	$(BIN)/python tests/perf/peers.py --harness $(SHARED)/bench

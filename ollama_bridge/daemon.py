@@ -66,6 +66,7 @@ class Options:
 def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
     """Run until told to stop; the exit code. Raises errors of ours when it cannot begin."""
     os.umask(0o077)  # logs and caches are nobody else's business
+    _allow_many_files()
     settings = _settings(options, environ)
     state = files.folder(config.state_folder(environ))
     try:
@@ -74,6 +75,17 @@ def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
         if error.errno not in _UNWRITABLE:
             raise
         raise files.unwritable(error, state) from error
+
+
+def _allow_many_files() -> None:
+    """As many as the system lets us have: a stream needs two, and many systems begin with 1024."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS promises more than it gives
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 _UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)

@@ -11,11 +11,17 @@ import uvicorn
 
 
 @contextlib.contextmanager
-def served(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
+def served(app: Any, host: str = "127.0.0.1", http: Any = "auto") -> Iterator[str]:
     """Serve an ASGI application; yields its address."""
     listener = socket.create_server((host, 0), backlog=1024)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="none", server_header=False, lifespan="auto"
+        app,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        server_header=False,
+        lifespan="auto",
+        http=http,
     )
     server = uvicorn.Server(config)
     started = threading.Event()
