@@ -23,6 +23,9 @@ HEAD_LIMIT = 128 * 1024
 UNPACKED_LIMIT = 32 * 1024 * 1024
 """Most bytes that one read of a packed body may become."""
 
+ANY_SIZE, PROPORTION = 4 * 1024 * 1024, 200
+"""Beyond so many bytes a packed body may be so many times as large as it travelled."""
+
 JOINED = 64 * 1024
 """Requests up to this size are written as one piece."""
 
@@ -275,6 +278,7 @@ class Response:
         self._ended = False
         self._error: Exception | None = None
         self._unpacker: Any = None
+        self._packed_size = self._unpacked_size = 0
         self._sink: Sink | None = None
         self._slow: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -430,12 +434,15 @@ class Response:
         return self._enough or (ended and not self._parts)
 
     def _unpacked(self, data: bytes) -> bytes:
+        self._packed_size += len(data)
         try:
             data = self._unpacker.decompress(data, UNPACKED_LIMIT)
         except zlib.error as error:
             self.fail(Broken(f"its packed reply cannot be read ({error})"))
             return b""
-        if self._unpacker.unconsumed_tail:
+        self._unpacked_size += len(data)
+        far = self._unpacked_size > max(ANY_SIZE, self._packed_size * PROPORTION)
+        if far or self._unpacker.unconsumed_tail:
             self.fail(Broken("its packed reply grows out of all proportion"))
             return b""
         return bytes(data)

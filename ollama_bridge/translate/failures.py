@@ -114,7 +114,7 @@ def refusal(status: int, error: Any) -> Refusal:
     """The same for whoever may ask again in another way: what is named, and what was written."""
     return Refusal(
         status=status,
-        text=_REDIRECTS if 300 <= status < 400 else sentence(error),
+        text=_REDIRECTS if 300 <= status < 400 and not _dig(error) else sentence(error),
         param=_find(error, "param") or _place(error),
         code=_find(error, "code"),
         generation=_find(error, "failed_generation"),

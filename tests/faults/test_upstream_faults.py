@@ -45,9 +45,12 @@ TABLE = table.Table(
 
 
 def _is_aiohttps(row: Row, stage: str) -> bool:
-    """What differs through a proxy: certificates need a tunnel, which has tests of its own, and
-    aiohttp meets garbage between chunks with silence, so that only the idle limit ends it."""
-    return row.tls or (row.name == "is not HTTP" and stage in ("middle", "end"))
+    """What differs through a proxy: certificates need a tunnel, which has tests of its own;
+    aiohttp unpacks by itself, so that a bomb meets the limits of size; and it meets garbage between
+    chunks with silence, so that only the idle limit ends it."""
+    return (
+        row.tls or b"gzip" in row.head or (row.name == "is not HTTP" and stage in ("middle", "end"))
+    )
 
 
 CELLS = [
