@@ -49,7 +49,9 @@ def _is_aiohttps(row: Row, stage: str) -> bool:
     aiohttp unpacks by itself, so that a bomb meets the limits of size; and it meets garbage between
     chunks with silence, so that only the idle limit ends it."""
     return (
-        row.tls or b"gzip" in row.head or (row.name == "is not HTTP" and stage in ("middle", "end"))
+        row.tls
+        or b"gzip" in row.head
+        or (row.name == "is not HTTP" and stage in ("first byte", "middle", "end"))
     )
 
 
