@@ -63,12 +63,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, within the limit."""
-        if self._unread > HEAD_LIMIT:
-            self._refuse("431 Request Header Fields Too Large")
-            return
         self._got += len(data)
         self._unread += len(data)
         super().data_received(data)
+        if self._unread > HEAD_LIMIT:
+            self._refuse("431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
         """A request's first byte is here."""
