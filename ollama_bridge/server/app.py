@@ -47,6 +47,7 @@ from ollama_bridge.server.exchange import (
 )
 from ollama_bridge.server.front import IDENTITY, VIA
 from ollama_bridge.server.guard import Guard, Verdict
+from ollama_bridge.server.heap import Heap
 from ollama_bridge.server.journal import Journal
 from ollama_bridge.server.routes import Route
 from ollama_bridge.translate import passage
@@ -127,6 +128,7 @@ class App:
         self._access = self._access_of(bridge.config)
         self._admin: Any = None
         self._warm: asyncio.Future[None] | None = None
+        self._heap = Heap()
         self._page_token = page_token(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -228,6 +230,7 @@ class App:
             bridge.requests += 1
             fields = self.journal.end(exchange)
             bridge.errors = self.journal.errors
+            self._heap.worked()
             if fields is not None:
                 _requests.info("%s", _Fields(fields), extra={"fields": fields})
 
@@ -258,6 +261,7 @@ class App:
 
     def begin(self) -> None:
         """Start what runs beside the requests; needs a running loop."""
+        self._heap.keep()
         self._warm = asyncio.ensure_future(self._warm_up())
 
     async def end(self) -> None:

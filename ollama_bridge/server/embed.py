@@ -55,7 +55,7 @@ async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
     async def attempt(errand: Errand) -> None:
         job = _Job(errand, truncate)
         vectors, tokens = await _vectors(job, texts, request.dimensions)
-        vectors = [embed.unit(vector, request.dimensions) for vector in vectors]
+        vectors = embed.units(vectors, request.dimensions)
         counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
         exchange.log |= {"tokens": (counted, 0), "estimated": tokens is None}
         await exchange.answer(

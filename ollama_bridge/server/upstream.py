@@ -5,10 +5,10 @@ it is good at (credentials, URLs, error classes) and builds no object for a chun
 """
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -298,33 +298,19 @@ class Opened:
     async def push(self, sink: Sink) -> None:
         """Every read to the sink as it comes; until the end, or until the sink has had enough."""
         try:
-            async with _no_longer_quiet(sink, self._longest):
+            async with _NoLongerQuiet(sink, self._longest):
                 await self._reply.push(sink)
         except OSError as error:
             raise self._broke(error) from error
 
     async def whole(self) -> bytes:
         """The rest of the body."""
+        kept = _Kept(self._provider)
         try:
-            async with asyncio.timeout(self._longest) as within:
-                return b"".join([part async for part in self._parts(within)])
-        except TimeoutError as error:
-            raise self._broke(error) from error
+            await self.push(kept)
         finally:
             await self.aclose()
-
-    async def _parts(self, within: asyncio.Timeout) -> AsyncIterator[bytes]:
-        now = asyncio.get_running_loop().time
-        size = 0
-        while data := await self.read():
-            if not data.isspace():  # blanks are signs of life, and no more than that (F2)
-                within.reschedule(now() + self._longest)
-            yield data
-            size += len(data)
-            if size > WHOLE_LIMIT:
-                raise UpstreamBroke(  # 500: to ask again would only bring as much again
-                    f"{self._provider} sent more than {WHOLE_LIMIT} bytes", status=500
-                )
+        return b"".join(kept.parts)
 
     def ended(self) -> bool:
         """Whether the body has been read to its end."""
@@ -344,31 +330,61 @@ class Opened:
         return UpstreamBroke(f"{self._provider} broke off: {_reason(error)}")
 
 
-@contextlib.asynccontextmanager
-async def _no_longer_quiet(sink: Sink, seconds: float) -> AsyncIterator[None]:
-    """End with TimeoutError when nothing but signs of life has come for that long, or twice that.
+class _Kept:
+    """Takes a whole body; raises UpstreamBroke past WHOLE_LIMIT."""
+
+    over = False
+    patience: float | None = None
+    told = False
+
+    def __init__(self, provider: str) -> None:
+        self.parts: list[bytes] = []
+        self._size = 0
+        self._provider = provider
+
+    def take(self, data: bytes) -> None:
+        self.parts.append(data)
+        self._size += len(data)
+        if not data.isspace():  # blanks are signs of life, and no more than that (F2)
+            self.told = True
+        if self._size > WHOLE_LIMIT:
+            raise UpstreamBroke(  # 500: to ask again would only bring as much again
+                f"{self._provider} sent more than {WHOLE_LIMIT} bytes", status=500
+            )
+
+
+class _NoLongerQuiet:
+    """Ends with TimeoutError when nothing but signs of life has come for that long, or twice that.
 
     One timer a stream, which looks whether anything came since it last looked: a chunk costs
     nothing.
     """
-    loop = asyncio.get_running_loop()
-    within = asyncio.timeout(None)
-    timer: asyncio.TimerHandle
 
-    def look() -> None:
-        nonlocal timer
-        if sink.told:
-            sink.told = False
-            timer = loop.call_later(seconds, look)
+    def __init__(self, sink: Sink, seconds: float) -> None:
+        self._sink = sink
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._within = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        self._timer = self._loop.call_later(self._seconds, self._look)
+        await self._within.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        await self._within.__aexit__(kind, error, trace)
+
+    def _look(self) -> None:
+        if self._sink.told:
+            self._sink.told = False
+            self._timer = self._loop.call_later(self._seconds, self._look)
         else:
-            within.reschedule(loop.time())
-
-    timer = loop.call_later(seconds, look)
-    try:
-        async with within:
-            yield
-    finally:
-        timer.cancel()
+            self._within.reschedule(self._loop.time())
 
 
 def _received(response: Any) -> Received:

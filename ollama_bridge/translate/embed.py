@@ -1,18 +1,17 @@
 """`/api/embed` and `/api/embeddings`: inputs to an upstream request, its reply to Ollama's answer.
 
-Strategy: nearly every service sends unit vectors as plain lists of numbers. Those are decoded once,
-to prove that they are numbers of length one, and then leave as the very bytes that came: writing
-100,000 floats costs more than everything else together. All other forms (base64, one vector per
-token, odd field types) are read a second time, field by field.
+Strategy: nearly every service sends unit vectors as plain lists of numbers. Their JSON is checked,
+cut out and leaves as the very bytes that came: reading and writing 100,000 floats costs more than
+everything else together. A model scales all its vectors or none, so the first and the last tell
+whether they have length one. All other forms (base64, one vector per token, odd field types) are
+read a second time, field by field.
 """
 
 import array
 import base64
 import math
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import msgspec
@@ -30,12 +29,21 @@ LARGEST = 1e9
 """No embedding holds a larger number: bytes that read so are not float32."""
 
 
-@dataclass(frozen=True, slots=True)
 class Vector:
-    """One embedding, and its JSON text if that came from the upstream ready to send."""
+    """One embedding: its numbers, or their JSON text, ready to send, to be read when asked for."""
 
-    numbers: Sequence[float]
-    text: bytes | memoryview = b""
+    __slots__ = ("_numbers", "text")
+
+    def __init__(self, numbers: Sequence[float] = (), text: bytes = b"") -> None:
+        self.text = text
+        self._numbers = numbers
+
+    @property
+    def numbers(self) -> Sequence[float]:
+        """Its components."""
+        if not self._numbers:
+            self._numbers = _list.decode(self.text)
+        return self._numbers
 
 
 def inputs(value: Json) -> list[str]:
@@ -71,11 +79,19 @@ def vectors(body: bytes, provider: str = "the upstream") -> tuple[list[Vector], 
         return _tolerant(body, provider)
     except _NOT_JSON as error:
         raise _unusable(f"not JSON ({error})", provider) from error
-    if reply.error or not all(item.embedding for item in reply.data):
+    texts = [_numbers_text(item.embedding) for item in reply.data]
+    if reply.error or not all(texts):
         return _tolerant(body, provider)
-    numbers = [item.embedding for item in reply.data]
-    found = list(map(Vector, numbers, _texts(body, numbers)))
+    found = [Vector(text=text) for text in texts]
     return _ordered([item.index for item in reply.data], found), _usage(reply.usage)
+
+
+def units(vectors: list[Vector], dimensions: int = 0) -> list[Vector]:
+    """All vectors of one reply, each as `unit` makes it; raises UpstreamFailed."""
+    ends = vectors[:: max(1, len(vectors) - 1)]
+    if all(unit(vector, dimensions) is vector and any(vector.numbers) for vector in ends):
+        return vectors
+    return [unit(vector, dimensions) for vector in vectors]
 
 
 def unit(vector: Vector, dimensions: int = 0) -> Vector:
@@ -113,7 +129,7 @@ def to_ollama_legacy(vector: Vector | None) -> bytes:
 
 
 class _Item(Struct, gc=False):
-    embedding: list[float]
+    embedding: msgspec.Raw
     index: Json = None
 
 
@@ -124,42 +140,24 @@ class _Reply(Struct, gc=False):
 
 
 _typed = msgspec.json.Decoder(_Reply)
+_list = msgspec.json.Decoder(list[float])
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
-_LIST = re.compile(rb'"embedding"\s*:\s*\[')
 _SPACE = (b" ", b"\n", b"\r", b"\t")
-_NO_NUMBER = (b'"', b"[", b"{", b"l", b"u")
-"""Whatever is no number in a list has one of these: text, lists, objects, null, true, false."""
+_NO_NUMBER = (b'"', b"{", b"l", b"u")
+"""Whatever is no number in a list has one of these: text, objects, null, true, false."""
 
 
-def _texts(body: bytes, lists: Sequence[Sequence[float]]) -> list[bytes | memoryview]:
-    """Each list's JSON text, cut out of the reply; empty if they cannot be told apart for sure."""
-    view = memoryview(body)
-    texts: list[bytes | memoryview] = []
-    end = 0
-    for numbers in lists:
-        key = _LIST.search(body, end)
-        end = body.find(b"]", key.end()) + 1 if key else 0
-        if key is None or not _is_text_of(body, key.end(), end - 1, numbers):
-            return [b""] * len(lists)
-        text = view[key.end() - 1 : end]
-        spaced = _holds(_SPACE, body, key.end(), end)
-        texts.append(bytes(text).translate(None, b"".join(_SPACE)) if spaced else text)
-    return texts
+def _numbers_text(value: msgspec.Raw) -> bytes:
+    """The JSON of a list of numbers as Ollama writes it, without blanks; empty for another value.
 
-
-def _is_text_of(body: bytes, start: int, end: int, numbers: Sequence[float]) -> bool:
-    """Whether the decoder read its numbers there: nothing else is, and both ends are the same."""
-    if _holds(_NO_NUMBER, body, start, end):
-        return False
-    comma, last_comma = body.find(b",", start, end), body.rfind(b",", start, end)
-    first = body[start : comma if comma > 0 else end]
-    last = body[max(last_comma + 1, start) : end]
-    return bool(first) and float(first) == numbers[0] and float(last) == numbers[-1]
-
-
-def _holds(marks: Sequence[bytes], body: bytes, start: int, end: int) -> bool:
-    return any(body.find(mark, start, end) >= 0 for mark in marks)
+    The decoder has made sure that it is JSON.
+    """
+    text = bytes(value)
+    if any(mark in text for mark in _SPACE):
+        text = text.translate(None, b"".join(_SPACE))
+    is_flat = text.rfind(b"[") == 0 and not any(mark in text for mark in _NO_NUMBER)
+    return text if is_flat and text != b"[]" else b""
 
 
 def _tolerant(body: bytes, provider: str) -> tuple[list[Vector], int | None]:
@@ -255,7 +253,7 @@ def _length(numbers: Sequence[float]) -> float:
     return length
 
 
-def _text(vector: Vector) -> bytes | memoryview:
+def _text(vector: Vector) -> bytes:
     return vector.text or _encode(vector.numbers)
 
 

@@ -328,7 +328,7 @@ def embeddings(
 def _rows(body: bytes, form: str, provider: str, dimensions: int) -> msgspec.Raw:
     vectors, _ = embed.vectors(body, provider)
     if dimensions:
-        vectors = [embed.unit(vector, dimensions) for vector in vectors]
+        vectors = embed.units(vectors, dimensions)
     if not vectors:
         raise UpstreamFailed(f"{provider} sent no embeddings")
     return msgspec.Raw(

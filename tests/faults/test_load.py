@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -109,6 +110,18 @@ async def test_a_mix_of_small_and_large(daemon: tuple[Home, int]) -> None:
     replies = await asyncio.gather(*works)
     assert [status for status, _ in replies] == [200] * len(replies)
     assert psutil.Process(pid).memory_info().rss < 2 * MOST_MEMORY
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks the C library of Linux")
+async def test_what_large_requests_took_is_given_back(daemon: tuple[Home, int]) -> None:
+    home, pid = daemon
+    memory = psutil.Process(pid).memory_info
+    assert (await asked(home, "/api/chat", CHAT))[0] == 200
+    before = memory().rss
+    image = {"role": "user", "content": "look", "images": ["iVBORw0KGgo" + "A" * 20_000_001]}
+    works = [asked(home, "/api/chat", {**CHAT, "messages": [image]}) for _ in range(4)]
+    assert [status for status, _ in await asyncio.gather(*works)] == [200] * 4
+    await _until(lambda: memory().rss < before + 20e6)
 
 
 async def test_connections_that_come_and_go(daemon: tuple[Home, int]) -> None:
