@@ -19,7 +19,7 @@ from ollama_bridge import environment, schema
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO, PRESETS, URL_VARIABLES
-from ollama_bridge.providers.provider import OLLAMA, Alias, Provider
+from ollama_bridge.providers.provider import OLLAMA, Alias, Limits, Provider
 
 DEFAULT_MODEL = "default"
 """The alias that the tray points at the model of the user's choice."""
@@ -206,8 +206,15 @@ def _provider(
 ) -> Provider:
     row = _row(name, table, path, environ)
     own = {key: _value(key, table[key], path) for key in _FIELDS if key in table}
-    row = replace(row, name=name, **own)
+    row = replace(row, name=name, limits=_limits(table.get("limits", {})), **own)
     return _beside(row) if row.kind == OLLAMA else row
+
+
+def _limits(table: Mapping[str, Any]) -> Limits:
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    return Limits(**fields)
 
 
 def _beside(row: Provider) -> Provider:

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from ollama_bridge.keys import Keys
+    from ollama_bridge.ledger import Ledger
     from ollama_bridge.server import ending
     from ollama_bridge.server.app import App
     from ollama_bridge.server.front import Front
@@ -165,6 +167,7 @@ class _Daemon:
         self._note = note
         self._server: ending.Server | None = None
         self._front: Front | None = None
+        self._ledger: Ledger | None = None
         self._signals: list[int] = []
 
     def run(self, sockets: list[socket.socket]) -> int:
@@ -178,8 +181,12 @@ class _Daemon:
             console=not options.instance and sys.stderr is not None,  # pythonw has none
         )
         self._server = self._build()
-        if not self._signals:
-            self._serve(self._server, sockets)
+        try:
+            if not self._signals:
+                self._serve(self._server, sockets)
+        finally:
+            if self._ledger is not None:
+                self._ledger.close()
         _log.info("stopped")
         return _INTERRUPTED if signal.SIGINT in self._signals else 0
 
@@ -201,9 +208,14 @@ class _Daemon:
     def _application(self) -> "App":
         """Import and build what answers; called in a thread, while the port answers already."""
         from ollama_bridge.keys import Keys
+        from ollama_bridge.ledger import Ledger
         from ollama_bridge.server import app
+        from ollama_bridge.spending import Daybook
 
         keys = Keys(self._environ)
+        book = Daybook(time.time_ns)
+        ledger = self._ledger = Ledger(self._state, book)
+        book.tell = lambda *_: ledger.changed()
         return app.build(
             self._complete(self._settings),
             keys=keys,
@@ -212,6 +224,7 @@ class _Daemon:
             reload=lambda: self._reload(keys),
             stop=self._stop,
             state=self._state,
+            spending=book,
             edit=lambda change: editing.edit(self._settings.path, change, self._environ),
         )
 

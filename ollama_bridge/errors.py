@@ -11,6 +11,7 @@ command line leaves with.
     ├─ NotSupported               400  1
     ├─ Forbidden                  403  1
     ├─ ServerBusy                 503  1
+    ├─ LimitReached               429  1
     ├─ AsksItself                 508  1
     ├─ UpstreamFailed             502  1     any status but 401
     │  └─ UpstreamBroke           502  1     after the reply had begun
@@ -42,6 +43,8 @@ class BridgeError(Exception):
 
     status = 500
     exit_code = 1
+    final = False
+    """Whether asking again is useless, although the status is one that clients ask again for."""
     refusal: Refusal | None = None
     """The upstream's own words, where it was the upstream that failed."""
 
@@ -86,6 +89,18 @@ class ServerBusy(BridgeError):
     """More requests are waiting than the bridge will hold."""
 
     status = 503
+
+
+class LimitReached(BridgeError):
+    """The user's own limit for what may be spent at a provider in a day; nothing was sent."""
+
+    status = 429
+    final = True
+
+    def __init__(self, message: str, *, retry_after: str = "") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds until the day ends, as the header tells them."""
 
 
 class AsksItself(BridgeError):

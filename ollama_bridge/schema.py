@@ -6,6 +6,7 @@ not in the tables, with the key's path, what was found and what is allowed.
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_amount(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < math.inf
+
+
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
@@ -125,6 +130,7 @@ _TEXT = Kind("a text", _is_text)
 _NAME = Kind("a text that is not empty", _is_filled)
 _NAMES = Kind("a list of texts", _list_of(_is_filled))
 _SECONDS = Kind("a number of seconds above 0", lambda value: _is_number(value) and value > 0)
+_WHOLE = Kind("a whole number, 0 or more", lambda value: _is_integer(value) and value >= 0)
 _TARGETS = Kind('"provider/model", or a list of such names', _is_targets)
 
 ROOT: Mapping[str, Kind] = {
@@ -169,6 +175,16 @@ PROVIDER: Mapping[str, Kind] = {
     "concurrency": Kind("a whole number above 0", lambda v: _is_integer(v) and v > 0),
 }
 
+LIMITS: Mapping[str, Kind] = {
+    "requests_per_day": _WHOLE,
+    "tokens_per_day": _WHOLE,
+    "usd_per_day": Kind("a number of US dollars, 0 or more", _is_amount),
+    "fallback_price": Kind(
+        "two numbers, the US dollars for a million tokens in and out, as in [0.5, 2.0]",
+        lambda value: _list_of(_is_amount)(value) and len(value) == 2,
+    ),
+}
+
 ALIAS: Mapping[str, Kind] = {
     "target": _TARGETS,
     "system": _TEXT,
@@ -183,11 +199,13 @@ ALIAS: Mapping[str, Kind] = {
 }
 
 _SECTIONS = ("server", "providers", "aliases")
+_LIMITS = "limits"
 
 
 def check(document: Mapping[str, Any], file: str) -> None:
     """Refuse what the tables do not know; raises SettingsInvalid naming `file`."""
-    _check_table({k: v for k, v in document.items() if k not in _SECTIONS}, ROOT, (), file)
+    own = {key: value for key, value in document.items() if key not in _SECTIONS}
+    _check_table(own, ROOT, (), file, *_SECTIONS)
     _check_table(_section(document, "server", file), SERVER, ("server",), file)
     for name, value in _section(document, "providers", file).items():
         _check_provider(name, value, file)
@@ -226,7 +244,13 @@ def _check_provider(name: str, value: Any, file: str) -> None:
         raise refuse(file, path, "this name", "letters, digits and . _ - in a provider's name")
     if not isinstance(value, dict):
         raise refuse(file, path, _found(value), f"a table: [{dotted(path)}]")
-    _check_table(value, PROVIDER, path, file)
+    own = {key: item for key, item in value.items() if key != _LIMITS}
+    _check_table(own, PROVIDER, path, file, _LIMITS)
+    limits = value.get(_LIMITS, {})
+    if not isinstance(limits, dict):
+        table = f"a table: [{dotted((*path, _LIMITS))}]"
+        raise refuse(file, (*path, _LIMITS), _found(limits), table)
+    _check_table(limits, LIMITS, (*path, _LIMITS), file)
 
 
 def _check_alias(name: str, value: Any, file: str) -> None:
@@ -243,19 +267,24 @@ def _check_alias(name: str, value: Any, file: str) -> None:
 
 
 def _check_table(
-    table: Mapping[str, Any], known: Mapping[str, Kind], path: Path, file: str
+    table: Mapping[str, Any],
+    known: Mapping[str, Kind],
+    path: Path,
+    file: str,
+    *tables: str,
 ) -> None:
+    """`tables` may stand there too; they are checked by themselves."""
     for key, value in table.items():
         kind = known.get(key)
         if kind is None:
-            raise _unknown(key, known, path, file)
+            raise _unknown(key, [*known, *tables], path, file)
         if not kind.fits(value):
             found = _kind_of(value) if kind.secret else _found(value)
             raise refuse(file, (*path, key), found, kind.words)
 
 
-def _unknown(key: str, known: Mapping[str, Kind], path: Path, file: str) -> SettingsInvalid:
-    names = sorted([*known, *([] if path else _SECTIONS)])
+def _unknown(key: str, known: Iterable[str], path: Path, file: str) -> SettingsInvalid:
+    names = sorted(known)
     hint = closest(key, names)
     return refuse(file, (*path, key), f"an unknown key{hint}", ", ".join(names))
 

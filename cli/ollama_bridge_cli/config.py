@@ -18,7 +18,7 @@ from ollama_bridge.errors import BridgeError, SettingsInvalid
 from ollama_bridge.providers.presets import DEMO_URL
 from ollama_bridge.providers.provider import Alias, Provider
 
-from . import render, session
+from . import render, session, spending
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help='Like server.port or aliases."llama3.2".')]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -66,9 +66,11 @@ def set_value(
 ) -> None:
     """Change one setting in the file."""
     user = session.of(context)
-    editing.set_value(user.config_path, editing.key_path(key), _value(value))
+    parts = editing.key_path(key)
+    editing.set_value(user.config_path, parts, _value(value))
     user.say(f"{key} is set in {user.config_path}")
     user.tell_daemon()
+    spending.tell(user, parts)
 
 
 def unset(context: typer.Context, key: Key) -> None:
@@ -181,10 +183,15 @@ def _provider(row: Provider) -> dict[str, Any]:
         "idle_timeout": row.idle_timeout,
         "retries": row.retries,
         "concurrency": row.concurrency,
+        "limits": _filled(dataclasses.asdict(row.limits)),
     }
     if row.url == DEMO_URL:  # no address: the daemon serves it itself
         del fields["base_url"]
     return {key: value for key, value in fields.items() if value not in ([], {})}
+
+
+def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in fields.items() if value is not None}
 
 
 def _alias(item: Alias) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ollama_bridge.client import Client
 from ollama_bridge.errors import BridgeError, NotRunning, PortTaken
 from ollama_bridge.providers.presets import DEMO, PRESETS
 
-from . import guide, render, session
+from . import guide, render, session, spending
 from .session import Session
 
 _LISTS_SECONDS = 5.0
@@ -237,10 +237,20 @@ def _when_listed(running: Client) -> dict[str, Any]:
 
 def _providers(user: Session, facts: dict[str, Any]) -> None:
     rows = [
-        [row["name"], _models(row), _load(row), row["key_source"], row["url"], _problem(row)]
+        [
+            row["name"],
+            _models(row),
+            _load(row),
+            spending.today(row),
+            row["key_source"],
+            row["url"],
+            _problem(row),
+        ]
         for row in facts["providers"]
     ]
-    user.table(["provider", "models", "requests", "key", "address", "problem"], rows)
+    user.table(["provider", "models", "requests", "today", "key", "address", "problem"], rows)
+    for hint in spending.hints(facts["providers"]):
+        user.say(hint)
 
 
 def _load(row: dict[str, Any]) -> str:
@@ -249,6 +259,8 @@ def _load(row: dict[str, Any]) -> str:
 
 
 def _problem(row: dict[str, Any]) -> str:
+    if said := spending.reached(row):
+        return said
     if row["state"] == "ok":
         return str(row["error"] or "")
     then = f"asked again in {row['resting']:.0f} s" if row["resting"] else "being asked again"

@@ -41,6 +41,7 @@ CHECKS = (
     Check("keyring", on_providers.keyring),
     Check("keys", on_providers.keys, 30.0),
     Check("providers", on_providers.providers),
+    Check("limits", on_providers.limits),
     Check("online", on_providers.online, _ONLINE_SECONDS),
     Check("aliases", on_providers.aliases, 30.0),
     Check("origins", on_disk.origins),

@@ -70,6 +70,34 @@ def providers(here: Situation) -> Iterator[Finding]:
         yield ok("told when the daemon runs, or by `ollama-bridge doctor --online`")
 
 
+def limits(here: Situation) -> Iterator[Finding]:
+    """Limits for a day are not reached, and count every model."""
+    found = here.good_settings
+    names = [row.name for row in found.providers.values() if row.limits.any] if found else []
+    rows = [row for row in here.status.get("providers", ()) if row["limits"]]
+    if not names:
+        yield ok("none are set")
+    elif not rows:
+        yield ok(f"set for {', '.join(names)}; looked at when the daemon runs")
+    for row in rows:
+        reached = [limit["limit"] for limit in row["limits"] if limit["reached"]]
+        if reached:
+            yield fault(
+                f"{row['name']}: {', '.join(reached)} is reached, so it is not asked until "
+                "midnight",
+                f"ollama-bridge config set providers.{row['name']}.limits.{reached[0]} NUMBER",
+            )
+        if row["uncounted"]:
+            yield hint(
+                f"{row['name']}: the limit in money does not count {len(row['uncounted'])} models "
+                f"whose price nobody tells, {row['uncounted'][0]} among them",
+                "say what they cost, in dollars for a million tokens in and out: ollama-bridge "
+                f"config set providers.{row['name']}.limits.fallback_price '[IN, OUT]'",
+            )
+        if not reached and not row["uncounted"]:
+            yield ok(f"{row['name']}: {', '.join(limit['limit'] for limit in row['limits'])}")
+
+
 _REMEDY = (
     "look whether {url} is right and reachable (`ollama-bridge providers show {name}`), and "
     "the key valid (`ollama-bridge keys set {name}`)"

@@ -17,6 +17,27 @@ OPENAI, OLLAMA = KINDS = ("openai", "ollama")
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that may be spent at one service in a day, by the local calendar; None: no limit."""
+
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+    """In and out together."""
+    usd_per_day: float | None = None
+    """US dollars, by list prices."""
+    fallback_price: tuple[float, float] | None = None
+    """US dollars for a million tokens in and out, for models whose price nobody tells."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return not (self.requests_per_day is self.tokens_per_day is self.usd_per_day is None)
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One service that speaks the OpenAI API, with everything we must know to use it."""
 
@@ -54,6 +75,8 @@ class Provider:
     """It has /v1/responses; for all others the bridge translates to chat completions."""
     kind: str = OPENAI
     """One of KINDS. A real Ollama gets native requests as they came, and its own lists count."""
+
+    limits: Limits = NO_LIMITS
 
     @property
     def root(self) -> str:

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
-from ollama_bridge import __version__
+from ollama_bridge import __version__, spending
 from ollama_bridge.config import DEFAULT_MODEL
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.names import same_name, untagged
@@ -20,6 +20,30 @@ from ollama_bridge.providers.provider import Provider
 
 if TYPE_CHECKING:
     from ollama_bridge.server.app import App
+
+
+class Today(BaseModel):
+    """What was sent to a provider since midnight, local time."""
+
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    """By list prices, for the models whose price is known."""
+    estimated: int
+    """Requests whose tokens are estimated, because the provider did not tell them."""
+    unpriced: int
+    """Requests that are not in `usd`, because nobody tells the model's price."""
+
+
+class DayLimit(BaseModel):
+    """One limit for a day, and what has been used of it."""
+
+    limit: str
+    """Its name in the settings."""
+    most: float
+    used: float
+    reached: bool
 
 
 class ProviderStatus(BaseModel):
@@ -42,6 +66,11 @@ class ProviderStatus(BaseModel):
     """Places; fewer than the settings say after it was asked too much."""
     resting: float
     """Seconds until it is asked first again."""
+    today: Today
+    limits: list[DayLimit]
+    """The limits that the settings have for it."""
+    uncounted: list[str]
+    """Its models whose price is not known, where there is a limit in money."""
 
 
 class Failure(BaseModel):
@@ -278,14 +307,41 @@ def _cost(app: "App", asked: Asked) -> float | None:
     return (asked.tokens_in * entry.price_in + asked.tokens_out * entry.price_out) / 1e6
 
 
+def _limits(provider: Provider, spent: spending.Spent) -> list[DayLimit]:
+    found = []
+    for limit in spending.LIMITS:
+        most = getattr(provider.limits, limit)
+        if most is not None:
+            used = spending.used(limit, spent)
+            found.append(DayLimit(limit=limit, most=most, used=used, reached=used >= most))
+    return found
+
+
+def _uncounted(app: "App", provider: Provider) -> list[str]:
+    limits = provider.limits
+    if limits.usd_per_day is None or limits.fallback_price is not None:
+        return []
+    return [
+        entry.target.model
+        for entry in app.bridge.catalog.entries
+        if entry.target.provider.name == provider.name
+        and not entry.alias
+        and (entry.price_in is None or entry.price_out is None)
+    ]
+
+
 def _provider(app: "App", provider: Provider, sources: dict[str, str]) -> ProviderStatus:
     known = app.bridge.catalog.lists.get(provider.name)
+    spent = app.bridge.spending.today(provider.name)
     return ProviderStatus(
         name=provider.name,
         url=provider.url,
         key_source=sources.get(provider.name, "not told yet"),
         models=None if known is None else len(known),
         error=app.bridge.list_errors.get(provider.name),
+        today=Today(**dataclasses.asdict(spent)),
+        limits=_limits(provider, spent),
+        uncounted=_uncounted(app, provider),
         **dataclasses.asdict(app.bridge.lane(provider).condition()),
     )
 

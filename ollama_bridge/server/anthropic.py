@@ -155,7 +155,7 @@ async def _ask(errand: Errand, request: wire.MessagesRequest, request_id: str) -
         else:
             await exchange.answer(await pump.collect(opened, reply))
     finally:
-        note(exchange, reply, watch)
+        note(errand, reply)
 
 
 async def _streamed(opened: pump.Opened, reply: Reply, exchange: Exchange, events: Events) -> None:

@@ -50,6 +50,7 @@ from ollama_bridge.server.guard import Guard, Verdict
 from ollama_bridge.server.heap import Heap
 from ollama_bridge.server.journal import Journal
 from ollama_bridge.server.routes import Route
+from ollama_bridge.spending import Daybook
 from ollama_bridge.translate import passage
 from ollama_bridge.wire import anthropic as anthropic_wire
 
@@ -89,10 +90,18 @@ def build(
     connect: running.Connect = running.connect,
     clock: Callable[[], int] = time.time_ns,
     sleep: running.Sleep = asyncio.sleep,
+    spending: Daybook | None = None,
 ) -> "App":
     """The application for these settings; every part of it can be given a fake."""
     bridge = Bridge(
-        config, keys=keys, state=state, edit=edit, connect=connect, clock=clock, sleep=sleep
+        config,
+        keys=keys,
+        state=state,
+        edit=edit,
+        connect=connect,
+        clock=clock,
+        sleep=sleep,
+        spending=spending,
     )
     return App(
         bridge,

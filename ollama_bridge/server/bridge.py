@@ -27,6 +27,7 @@ from ollama_bridge.server.front import VIA
 from ollama_bridge.server.lane import Lane
 from ollama_bridge.server.learning import LACKS, Memory
 from ollama_bridge.server.recollection import Recollection
+from ollama_bridge.spending import Daybook
 from ollama_bridge.translate import model_list, models
 from ollama_bridge.wire.stamp import stamper
 
@@ -91,6 +92,7 @@ class Bridge:
         monotonic: Callable[[], int] = time.monotonic_ns,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        spending: Daybook | None = None,
     ) -> None:
         self.config = config
         self.keys = keys
@@ -104,6 +106,8 @@ class Bridge:
         self.sleep = sleep
         self.chance = chance
         """From 0 to 1: spreads the pauses before a request is made again."""
+        self.spending = spending or Daybook(clock)
+        """What was sent to each provider today, and what it cost."""
         self.loaded: dict[str, models.Loaded] = {}
         self.blobs: dict[str, int] = {}
         """Digests of files that were uploaded for a create, and when."""
@@ -244,6 +248,17 @@ class Bridge:
             lane = Lane(provider.concurrency, lambda: self.monotonic() / 1e9)
             self._lanes[provider.name] = lane
         return lane
+
+    def prices(self, target: Target) -> tuple[float | None, float | None]:
+        """US dollars for a million tokens in and out of that model, where somebody tells."""
+        name = f"{target.provider.name}/{target.model}"
+        entry = self.catalog.find_hidden(name)
+        if entry is None:
+            try:
+                entry = self.catalog.resolve(name)
+            except ModelNotFound:
+                return None, None
+        return entry.price_in, entry.price_out
 
     def _signed(self, provider: Provider) -> Provider:
         """The provider with our name in its requests, where it could be ourselves."""

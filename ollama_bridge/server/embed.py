@@ -57,7 +57,6 @@ async def embed_route(bridge: Bridge, exchange: Exchange) -> None:
         vectors, tokens = await _vectors(job, texts, request.dimensions)
         vectors = embed.units(vectors, request.dimensions)
         counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
-        exchange.log |= {"tokens": (counted, 0), "estimated": tokens is None}
         await exchange.answer(
             embed.to_ollama(request.model, vectors, watch.elapsed(), watch.load(), counted)
         )
@@ -82,8 +81,7 @@ async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
         return
 
     async def attempt(errand: Errand) -> None:
-        vectors, tokens = await _vectors(_Job(errand, truncate=True), [request.prompt], 0)
-        exchange.log["tokens"] = (tokens or 0, 0)
+        vectors, _ = await _vectors(_Job(errand, truncate=True), [request.prompt], 0)
         await exchange.answer(embed.to_ollama_legacy(vectors[0]))
 
     errand = Errand.of(bridge, exchange, entry, request.model, watch)
@@ -153,6 +151,8 @@ async def _batch(job: _Job, texts: list[str], dimensions: int) -> Answer:
         return await again([text[: longest // 2] for text in texts], dimensions)
     provider = job.errand.provider.name
     vectors, tokens = embed.vectors(await opened.whole(), provider)
+    counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
+    job.errand.spent((counted, 0), estimated=tokens is None)
     if len(vectors) != len(texts):
         raise UpstreamFailed(f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs")
     return vectors, tokens

@@ -120,6 +120,8 @@ class Exchange:
                 *self._headers,
                 (b"retry-after", retry_after.encode("latin-1", "replace")),
             ]
+        if error.final:  # the SDKs of OpenAI and Anthropic go by it
+            self._headers = [*self._headers, (b"x-should-retry", b"false")]
         self.log["error"] = error.message
         await self.answer(self.envelope(error), kind=ERROR_JSON, status=error.status)
 

@@ -210,15 +210,15 @@ async def _ask(errand: Errand, request: Request, question: Question) -> None:
         else:
             await exchange.answer(await pump.collect(opened, reply))
     finally:
-        note(exchange, reply, errand.watch)
+        note(errand, reply)
 
 
-def note(exchange: Exchange, reply: pump.Reply, watch: Stopwatch) -> None:
-    """What the log tells of a reply."""
-    exchange.log["tokens"] = reply.counts()
-    exchange.log["first"] = watch.until_first()
-    if reply.estimated:
-        exchange.log["estimated"] = True
+def note(errand: Errand, reply: pump.Reply) -> None:
+    """What the log tells of a reply, and what it cost."""
+    exchange = errand.exchange
+    tokens = reply.counts()
+    errand.spent(tokens, estimated=reply.estimated)
+    exchange.log["first"] = errand.watch.until_first()
     if reply.failure:
         exchange.log["error"] = reply.failure.message
 

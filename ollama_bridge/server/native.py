@@ -48,7 +48,8 @@ async def pass_on(path: str, raw: bytes, errand: Errand) -> None:
     try:
         await _relay(opened, reply, exchange)
     finally:
-        exchange.log |= {"tokens": reply.counts(), "first": errand.watch.until_first()}
+        errand.spent(reply.counts(), estimated=reply.estimated)
+        exchange.log["first"] = errand.watch.until_first()
         if reply.failure:
             exchange.log["error"] = reply.failure.message
 
@@ -57,7 +58,7 @@ async def show(errand: Errand, raw: bytes) -> bytes | None:
     """The reply to /api/show; None when the user's own model has to be told of without it."""
     own, model = errand.entry.alias, errand.target.model
     try:
-        opened = await errand.ask("POST", native.SHOW, native.body(raw, model=model))
+        opened = await errand.look_up("POST", native.SHOW, native.body(raw, model=model))
         said = await opened.whole()
     except BridgeError:
         if own is None:

@@ -21,7 +21,7 @@ from ollama_bridge.server.pump import Opened
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.server.sending import Errand
 from ollama_bridge.translate import passage, passage_tools, passed
-from ollama_bridge.translate.stats import Stopwatch
+from ollama_bridge.translate.stats import Stopwatch, estimate
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/chat/completions", "/completions", "/embeddings"
 SPEECH, IMAGES = "/audio/transcriptions", "/images/generations"
@@ -158,11 +158,18 @@ async def _answer(errand: Errand, request: passage.Request, path: str) -> None:
 
 
 def _reply(errand: Errand, request: passage.Request) -> passed.Stream | passed.Whole:
-    provider = errand.provider.name
+    provider, characters = errand.provider.name, request.characters
     if not request.stream:
-        return passed.Whole(errand.name, errand.watch, provider=provider)
-    wanted = request.wants_usage
-    return passed.Stream(errand.name, errand.watch, provider=provider, wants_usage=wanted)
+        return passed.Whole(
+            errand.name, errand.watch, provider=provider, prompt_characters=characters
+        )
+    return passed.Stream(
+        errand.name,
+        errand.watch,
+        provider=provider,
+        wants_usage=request.wants_usage,
+        prompt_characters=characters,
+    )
 
 
 def _with_own(errand: Errand, request: passage.Request) -> passage.Request:
@@ -194,7 +201,7 @@ async def _ask(errand: Errand, request: passage.Request, path: str) -> None:
         else:
             await errand.exchange.answer(await pump.collect(opened, reply))
     finally:
-        note(errand.exchange, reply, errand.watch)
+        note(errand, reply)
 
 
 async def _opened(errand: Errand, request: passage.Request, path: str) -> Opened:
@@ -236,7 +243,9 @@ async def _embed(errand: Errand, request: passage.Request) -> None:
     cut = asked if isinstance(asked, int) and "dimensions" not in body else 0
     reply = await opened.whole()
     said, tokens = passed.embeddings(reply, errand.name, form, provider, dimensions=cut)
-    errand.exchange.log["tokens"] = (tokens, 0)
+    estimated = not tokens
+    tokens = tokens or estimate(request.characters())
+    errand.spent((tokens, 0), estimated=estimated)
     await errand.exchange.answer(said)
 
 
@@ -252,6 +261,7 @@ async def _relay(errand: Errand, asking: Awaitable[Opened], what: str) -> None:
             f"{provider} offers no {what} ({error.detail}); name a model of a provider that does"
         ) from error
     errand.bridge.touch(errand.entry, None)
+    errand.spent_unpriced()
     kind = opened.kind.encode("latin-1", "replace")
     if opened.kind.startswith("text/event-stream"):
         await _pieces(opened, errand.exchange)

@@ -10,6 +10,7 @@ import re
 from ollama_bridge.errors import (
     BridgeError,
     KeyMissing,
+    LimitReached,
     ModelNotFound,
     NotSupported,
     UpstreamFailed,
@@ -67,7 +68,7 @@ def may_fare_better(error: BridgeError) -> bool:
     """Whether another target may answer what this one did not."""
     if isinstance(error, UpstreamFailed):
         return error.upstream_status not in _OWN_FAULT
-    return isinstance(error, KeyMissing | ModelNotFound | NotSupported)
+    return isinstance(error, KeyMissing | LimitReached | ModelNotFound | NotSupported)
 
 
 def is_its_fault(error: BridgeError) -> bool:

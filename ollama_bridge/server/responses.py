@@ -9,7 +9,7 @@ from ollama_bridge.server.inference import find, full_name, note
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.server.sending import Errand
 from ollama_bridge.translate import generate, responses
-from ollama_bridge.translate.passage import envelope
+from ollama_bridge.translate.passage import envelope, length
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.responses_passage import Passage
 from ollama_bridge.translate.responses_stream import Writer
@@ -62,6 +62,7 @@ async def _answer(errand: Errand, request: wire.Request, body: bytes) -> None:
                 errand.watch,
                 provider=errand.provider.name,
                 streamed=bool(request.stream),
+                prompt_characters=lambda: length(request.input),
             )
             await _deliver(errand, request, opened, passage)
             return
@@ -121,7 +122,7 @@ async def _deliver(
         else:
             await exchange.answer(await pump.collect(opened, reply))
     finally:
-        note(exchange, reply, errand.watch)
+        note(errand, reply)
 
 
 ROUTES: Routes = {"/v1/responses": {"POST": create_route}}

@@ -8,8 +8,9 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
+from ollama_bridge import spending
 from ollama_bridge.catalog import Entry
-from ollama_bridge.errors import BridgeError, NotSupported, UpstreamFailed
+from ollama_bridge.errors import BridgeError, LimitReached, NotSupported, UpstreamFailed
 from ollama_bridge.providers.provider import Provider, Target
 from ollama_bridge.server import learning, patience
 from ollama_bridge.server.bridge import Bridge, Upstream
@@ -60,10 +61,15 @@ class Errand(NamedTuple):
         return await self._replace(target=last).patiently(attempt)
 
     def _in_order(self) -> Sequence[Target]:
-        """The targets as they are tried: those that have been failing come last."""
+        """The targets as they are tried: those that have been failing come last.
+
+        One whose limit for today is reached is only there where no other is left, to say so.
+        """
         targets = self.entry.targets
         if len(targets) == 1:
             return targets
+        is_reached = self.bridge.spending.is_reached
+        targets = tuple(t for t in targets if not is_reached(t.provider)) or targets
         lane = self.bridge.lane
         return sorted(targets, key=lambda target: lane(target.provider).is_open())
 
@@ -84,10 +90,13 @@ class Errand(NamedTuple):
 
     async def attempted(self, attempt: "Attempt") -> None:
         """One attempt, in its turn; the provider's lane learns how it went."""
+        self.bridge.spending.check(self.provider)
         lane = self.bridge.lane(self.provider)
         await lane.enter()
         try:
             await self.taught(attempt)
+        except LimitReached:
+            raise  # nobody was asked
         except BridgeError as error:
             lane.failed(error)
             raise
@@ -147,10 +156,16 @@ class Errand(NamedTuple):
             passage.decode(body)
             thoughts.restore(body, find, text="thoughts_back" in names)
         learning.prepare(body, names, course)
+        self._spend()
         return await self._sent(lambda upstream: upstream.open(path, body, model=self.name))
 
     async def ask(self, method: str, path: str, content: bytes) -> Opened:
         """The reply of a real Ollama's own API, once its status is known to be good."""
+        self._spend()
+        return await self.look_up(method, path, content)
+
+    async def look_up(self, method: str, path: str, content: bytes) -> Opened:
+        """The same for what asks no model, and so costs nothing."""
         sent = self.target.model
         return await self._sent(
             lambda upstream: upstream.ask(method, path, content, model=self.name, sent=sent)
@@ -181,9 +196,35 @@ class Errand(NamedTuple):
 
     async def open_form(self, path: str, kind: str, content: bytes) -> Opened:
         """The reply to a body of another content type."""
+        self._spend()
         return await self._sent(
             lambda upstream: upstream.open_form(path, kind, content, model=self.name)
         )
+
+    def spent(self, tokens: tuple[int, int], *, estimated: bool = False) -> None:
+        """Note what an answer cost: tokens in and out; for the log and for the day's limits."""
+        before = self.exchange.log.get("tokens", (0, 0))
+        self.exchange.log["tokens"] = before[0] + tokens[0], before[1] + tokens[1]
+        if estimated:
+            self.exchange.log["estimated"] = True
+        usd = spending.cost(*tokens, *self._prices(), self.provider.limits)
+        more = spending.Spent(0, *tokens, usd or 0.0, int(estimated), int(usd is None))
+        self.bridge.spending.answered(self.provider.name, more)
+
+    def spent_unpriced(self) -> None:
+        """Note an answer that is not paid for by tokens, such as a picture."""
+        self.bridge.spending.answered(self.provider.name, spending.Spent(unpriced=1))
+
+    def _prices(self) -> tuple[float | None, float | None]:
+        entry = self.entry
+        if self.target is entry.target:
+            return entry.price_in, entry.price_out
+        return self.bridge.prices(self.target)
+
+    def _spend(self) -> None:
+        """One more request to the provider; raises LimitReached."""
+        self.bridge.spending.check(self.provider)
+        self.bridge.spending.sent(self.provider.name)
 
     async def _sent(self, ask: Callable[[Upstream], Awaitable[Opened]]) -> Opened:
         provider = self.provider

@@ -103,6 +103,7 @@ class Last(Struct, gc=False):
 
 _last = msgspec.json.Decoder(Last).decode
 _OPENING = re.compile(rb'^(\s*\{\s*"model"\s*:\s*)"(?:[^"\\]|\\.)*"', re.MULTILINE)
+_PROMPT = re.compile(rb'"prompt_eval_count"\s*:\s*(\d{1,15})')
 _ENDS = (b'"done":true', b'"error"', b'"success"', b'"done": true')
 
 
@@ -152,6 +153,8 @@ class Passage:
         """A reply that came in one piece."""
         self.finished = self.over = True
         self._note(body)
+        if not self.error and self._counts == (0, 0) and (told := _PROMPT.search(body)):
+            self._counts = int(told[1]), 0  # embeddings are done without a word of it
         return self._renamed(body)
 
     def close(self) -> bytes:

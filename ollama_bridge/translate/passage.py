@@ -16,6 +16,7 @@ import msgspec
 from ollama_bridge.errors import BadRequest, BridgeError, NotSupported
 from ollama_bridge.translate import custom, messages, options
 from ollama_bridge.translate.custom import Customised
+from ollama_bridge.translate.stats import CHARACTERS_PER_TOKEN
 from ollama_bridge.wire import go_json
 
 Fields = dict[str, Any]
@@ -123,6 +124,10 @@ class Request(NamedTuple):
         fields = {key: self.value(key) for key in self.fields} if decoded else dict(self.fields)
         fields["model"] = model
         return fields
+
+    def characters(self) -> int:
+        """Length of the texts in it, to estimate its tokens if nobody counts them."""
+        return sum(length(self.value(key)) for key in ("messages", "prompt", "input"))
 
     def _typed(self, key: str, kind: type, go: str) -> Any:
         value = self.value(key)
@@ -258,6 +263,23 @@ def _in_our_spelling(fields: Fields) -> Fields:
 def plain(field: Any) -> Any:
     """A field's value, whether it is still the bytes that came or not."""
     return msgspec.json.decode(field) if isinstance(field, msgspec.Raw) else field
+
+
+def length(value: Any) -> int:
+    """Characters of all texts in a JSON value; pictures and files are none.
+
+    A number is a token: a prompt may be a list of them.
+    """
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(length, value))
+    if isinstance(value, dict):
+        return sum(length(item) for key, item in value.items() if key not in _NO_TEXT)
+    return CHARACTERS_PER_TOKEN if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+_NO_TEXT = frozenset({"image_url", "input_audio", "file", "file_data", "type", "role", "id"})
 
 
 def decode(fields: Fields) -> None:

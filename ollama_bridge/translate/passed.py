@@ -8,7 +8,7 @@ only found in JSON itself, because a quote inside a text has a backslash before 
 import re
 import struct
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -17,7 +17,7 @@ import msgspec
 from ollama_bridge.errors import UpstreamBroke, UpstreamFailed
 from ollama_bridge.translate import embed, failures, lines, pieces
 from ollama_bridge.translate.passage import envelope
-from ollama_bridge.translate.stats import FAILED, Stopwatch
+from ollama_bridge.translate.stats import CHARACTERS_PER_TOKEN, FAILED, Stopwatch, estimate
 from ollama_bridge.wire import openai
 from ollama_bridge.wire.sse import DONE, LIMIT, EventCutter
 
@@ -74,14 +74,28 @@ class Renaming:
         return lines.encoded(value | {"model": msgspec.json.decode(self._name)}).encode()
 
 
+Characters = Callable[[], int]
+"""Tells the length of the prompt's texts; asked only where nobody counted its tokens."""
+
+
+def _unknown() -> int:
+    return 0
+
+
 class Stream:
     """A reply for a client that wants it in pieces."""
 
-    estimated = False
-
     def __init__(
-        self, model: str, watch: Stopwatch, *, provider: str, wants_usage: bool = False
+        self,
+        model: str,
+        watch: Stopwatch,
+        *,
+        provider: str,
+        wants_usage: bool = False,
+        prompt_characters: Characters = _unknown,
     ) -> None:
+        self.estimated = False
+        """The counts are ours: the upstream told none, perhaps because nobody asked for them."""
         self.as_text = False
         """Whether a chat is to be told as a text completion."""
         self.over = False
@@ -94,6 +108,8 @@ class Stream:
         self._wants_usage = wants_usage
         self._sse = EventCutter(comments=True)
         self._usage = b""
+        self._prompt_characters = prompt_characters
+        self._told = self._size = self._frame = 0
         self._finished = self._ended = self._said = False
 
     @property
@@ -102,8 +118,14 @@ class Stream:
         return self._finished or self._ended
 
     def counts(self) -> tuple[int, int]:
-        """Tokens in and out, for the log."""
-        return _counts(self._usage)
+        """Tokens in and out; estimated where the upstream does not tell them."""
+        if told := _counts(self._usage):
+            return told
+        self.estimated = True
+        # an event is a token at least; what it is longer than the last one, which is empty, is text
+        text = self._size - self._told * self._frame if self._frame else 0
+        answer = max(self._told, text // CHARACTERS_PER_TOKEN)
+        return estimate(self._prompt_characters()), answer
 
     def feed(self, data: bytes) -> bytes:
         """Whole events for what was read."""
@@ -152,7 +174,10 @@ class Stream:
                     break
         except UpstreamBroke as error:
             said.append(self._fail(error))
-        return b"".join(said)
+        told = b"".join(said)
+        self._told += len(said)
+        self._size += len(told)
+        return told
 
     def _event(self, payload: bytes) -> bytes:
         if payload == DONE:
@@ -179,6 +204,7 @@ class Stream:
         if not self._finished and (finish := _FINISH.search(payload)):
             _check_finish(finish[1], self._provider)
             self._finished = True
+            self._frame = len(said)
         return said
 
     def _unreadable(self, payload: bytes) -> bytes:
@@ -195,9 +221,15 @@ class Stream:
 class Whole:
     """A reply for a client that wants it in one piece."""
 
-    estimated = False
-
-    def __init__(self, model: str, watch: Stopwatch, *, provider: str) -> None:
+    def __init__(
+        self,
+        model: str,
+        watch: Stopwatch,
+        *,
+        provider: str,
+        prompt_characters: Characters = _unknown,
+    ) -> None:
+        self.estimated = False
         self.as_text = False
         self.over = self.finished = False
         self.failure: UpstreamBroke | None = None
@@ -210,10 +242,15 @@ class Whole:
         self._plain: list[bytes] | None = None
         self._held = 0
         self._usage = b""
+        self._prompt_characters = prompt_characters
+        self._characters = 0
 
     def counts(self) -> tuple[int, int]:
-        """Tokens in and out, for the log."""
-        return _counts(self._usage)
+        """Tokens in and out; estimated where the upstream does not tell them."""
+        if told := _counts(self._usage):
+            return told
+        self.estimated = True
+        return estimate(self._prompt_characters()), self._characters // CHARACTERS_PER_TOKEN
 
     def whole(self, body: bytes) -> bytes:
         """A reply that came as asked."""
@@ -253,7 +290,9 @@ class Whole:
             _check_end(self._provider, finished=self.finished, said=self._gathered.any)
         except UpstreamBroke as error:
             return self._fail(error)
-        return self._told_as(self._gathered.reply())
+        reply = self._gathered.reply()
+        self._characters = len(reply)
+        return self._told_as(reply)
 
     def fail(self, error: UpstreamBroke) -> bytes:
         """A reply that is not complete is of no use."""
@@ -294,6 +333,7 @@ class Whole:
         if finish := _FINISH.search(choices):
             _check_finish(finish[1], self._provider)
         self._usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
+        self._characters = len(choices)
         return self._told_as(body)
 
     def _told_as(self, body: bytes) -> bytes:
@@ -320,7 +360,7 @@ def embeddings(
             fields["data"] = _rows(body, form, provider, dimensions)
             body = msgspec.json.encode(fields)
         usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
-        return Renaming(model)(body), _counts(usage)[0]
+        return Renaming(model)(body), (_counts(usage) or (0, 0))[0]
     except ValueError as error:
         raise _not_json(body, provider) from error
 
@@ -354,11 +394,14 @@ def _told_twice(payload: bytes) -> bytes:
     return _THOUGHTS.sub(rb'"reasoning"\1,\g<0>', payload)
 
 
-def _counts(payload: bytes) -> tuple[int, int]:
+def _counts(payload: bytes) -> tuple[int, int] | None:
+    """Tokens in and out; None where they are not told."""
     try:
-        usage = openai.chunk(payload).usage or openai.Usage()
+        usage = openai.chunk(payload).usage
     except (ValueError, RecursionError):
-        return 0, 0
+        return None
+    if usage is None or usage.prompt_tokens is usage.completion_tokens is None:
+        return None
     return usage.prompt_tokens or 0, usage.completion_tokens or 0
 
 

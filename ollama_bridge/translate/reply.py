@@ -104,9 +104,15 @@ class Reply:
         return self._finish is not None or self._ended
 
     def counts(self) -> tuple[int, int]:
-        """Tokens in and out, for the log."""
+        """Tokens in and out; estimated where the upstream does not tell them."""
         usage = self._usage or openai.Usage()
-        return usage.prompt_tokens or 0, usage.completion_tokens or 0
+        prompt, answer = usage.prompt_tokens, usage.completion_tokens
+        self.estimated = prompt is None or answer is None
+        if prompt is None:
+            prompt = estimate(self._prompt_characters)
+        if answer is None:
+            answer = estimate(self._characters) if self._characters else 0
+        return prompt, answer
 
     def feed(self, data: bytes) -> bytes:
         """Whole lines for what was read: one write a read, b"" while there is nothing to say."""
@@ -364,14 +370,7 @@ class Reply:
             raise UpstreamBroke(f"{self._provider}: {error}{advice}") from error
 
     def _stats(self) -> Stats:
-        usage = self._usage or openai.Usage()
-        prompt, answer = usage.prompt_tokens, usage.completion_tokens
-        self.estimated = prompt is None or answer is None
-        if prompt is None:
-            prompt = estimate(self._prompt_characters)
-        if answer is None:
-            answer = estimate(self._characters)
-        return self._watch.stats(prompt, answer, self._timings)
+        return self._watch.stats(*self.counts(), self._timings)
 
     def _note_logprobs(self, logprobs: Mapping[str, Any]) -> None:
         found = _logprobs(logprobs, self._top_logprobs)

@@ -6,6 +6,7 @@ A stream that stops before its last event gets one, so that it cannot look compl
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,16 +14,27 @@ import msgspec
 from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.translate import failures
 from ollama_bridge.translate.responses_stream import error_code, event
-from ollama_bridge.translate.stats import Stopwatch
+from ollama_bridge.translate.stats import Stopwatch, estimate
 from ollama_bridge.wire.sse import LIMIT
 
 Raw = dict[str, msgspec.Raw]
+
+_BYTES_PER_TOKEN = 250
+"""Of a stream: each token comes in an event of its own, with all that stands around it."""
 
 
 class Passage:
     """One reply: bytes in, bytes out; `model` is the name the client used."""
 
-    def __init__(self, model: str, watch: Stopwatch, *, provider: str, streamed: bool) -> None:
+    def __init__(
+        self,
+        model: str,
+        watch: Stopwatch,
+        *,
+        provider: str,
+        streamed: bool,
+        prompt_characters: Callable[[], int] = int,
+    ) -> None:
         self.over = self.finished = self.estimated = False
         self.failure: UpstreamBroke | None = None
         self._model = msgspec.Raw(msgspec.json.encode(model))
@@ -30,16 +42,22 @@ class Passage:
         self._provider = provider
         self._streamed = streamed
         self._held = b""
-        self._tokens = 0, 0
+        self._prompt_characters = prompt_characters
+        self._size = 0
+        self._tokens: tuple[int, int] | None = None
 
     def counts(self) -> tuple[int, int]:
-        """Tokens in and out, for the log."""
-        return self._tokens
+        """Tokens in and out; estimated where the upstream does not tell them."""
+        if self._tokens is not None:
+            return self._tokens
+        self.estimated = True
+        return estimate(self._prompt_characters()), self._size // _BYTES_PER_TOKEN
 
     def feed(self, data: bytes) -> bytes:
         """All events that are complete."""
         if not self._watch.first:
             self._watch.token()
+        self._size += len(data)
         begin = max(0, len(self._held) - 3)
         data = self._held + data
         end = max([found.end() for found in _END.finditer(data, begin)], default=0)
