@@ -1,5 +1,6 @@
 """What the limits for a day say, in words."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from . import render
 from .session import Session
 
 _FEW = 3
+_LIST_SECONDS = 5.0
 
 
 def today(row: Mapping[str, Any]) -> str:
@@ -45,15 +47,26 @@ def tell(user: Session, key: tuple[str, ...]) -> None:
     if key[-1:] != ("usd_per_day",) or len(key) < 2:
         return
     try:
-        rows = user.client().status()["providers"]
+        rows = _when_listed(user, key[1])
     except NotRunning:
         user.say(
             "Models whose price nobody tells are not counted in money; once the daemon runs, "
             "`ollama-bridge doctor` tells which."
         )
         return
-    for hint in hints([row for row in rows if row["name"] == key[1]]):
+    for hint in hints(rows):
         user.say(hint)
+
+
+def _when_listed(user: Session, name: str) -> list[dict[str, Any]]:
+    """The provider's row once its models are told, or after a while."""
+    deadline = time.monotonic() + _LIST_SECONDS
+    while True:
+        rows = [row for row in user.client().status()["providers"] if row["name"] == name]
+        waiting = [row for row in rows if row["models"] is None and not row["error"]]
+        if not waiting or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.05)
 
 
 def _of(limit: Mapping[str, Any]) -> str:

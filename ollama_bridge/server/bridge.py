@@ -294,13 +294,13 @@ class Bridge:
     async def reload(self, config: Config) -> None:
         """Take new settings whole; running requests keep the clients they have."""
         old, self._clients = self._clients, {}
-        gone = [task for name, task in self._fetching.items() if name not in config.providers]
-        for task in gone:
+        for task in self._fetching.values():  # of settings that are old now
             task.cancel()
+        self._fetching.clear()
         same = {
             name: self._list_of(name)
             for name, provider in config.providers.items()
-            if self.config.providers.get(name) == provider
+            if _is_same(self.config.providers.get(name), provider)
         }
         self._lanes = {name: lane for name, lane in self._lanes.items() if name in same}
         self.config = config
@@ -353,8 +353,12 @@ class Bridge:
         if task is None or task.done():
             task = asyncio.ensure_future(self._refresh(self.config.providers[name]))
             self._fetching[name] = task
-            task.add_done_callback(lambda _: self._fetching.pop(name, None))
+            task.add_done_callback(functools.partial(self._fetched_now, name))
         return task
+
+    def _fetched_now(self, name: str, task: "asyncio.Task[None]") -> None:
+        if self._fetching.get(name) is task:
+            del self._fetching[name]
 
     async def relist(self, provider: Provider) -> None:
         """Read a provider's list anew, after something was changed there."""
@@ -402,6 +406,11 @@ class Bridge:
             return model_list.read_list(path.read_bytes()) if path else None
         except (OSError, BridgeError):
             return None
+
+
+def _is_same(old: Provider | None, new: Provider) -> bool:
+    """Whether all that is known of a provider still holds; limits change nothing of it."""
+    return old is not None and replace(old, limits=new.limits) == new
 
 
 def _import_sdk(used: Connect) -> None:
