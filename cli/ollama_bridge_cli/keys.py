@@ -1,8 +1,9 @@
 """keys set, list, test, remove: API keys in the operating system's keyring, never shown."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from ollama_bridge.providers.provider import Provider
 
 from . import completing, render, session
 from .session import Session
+
+if TYPE_CHECKING:
+    from ollama_bridge.probe import Verdict
 
 Name = Annotated[
     str,
@@ -130,7 +134,7 @@ def check_keys(
 ) -> None:
     """Ask the provider whether it takes the key: valid, refused, no quota or unreachable."""
     user = session.of(context)
-    results = [_tested(user, row) for row in _chosen(user.load(), name)]
+    results = [_tested(user, row) for row in chosen(user.load(), name)]
     if as_json:
         render.document({"keys": results})
     else:
@@ -146,7 +150,8 @@ GOOD = ("valid", NOT_NEEDED)
 """Results with which `keys test` ends as a success."""
 
 
-def _chosen(settings: Config, name: str | None) -> list[Provider]:
+def chosen(settings: Config, name: str | None) -> list[Provider]:
+    """The provider of that name, or all; raises SettingsInvalid."""
     if name is None:
         return list(settings.providers.values())
     if name not in settings.providers:
@@ -156,23 +161,23 @@ def _chosen(settings: Config, name: str | None) -> list[Provider]:
 
 
 def _tested(user: Session, provider: Provider) -> dict[str, Any]:
-    result, detail = verdict(user, provider)
-    return {"provider": provider.name, "result": result, "detail": detail}
+    found = verdict(user, provider)
+    return {"provider": provider.name, "result": found.result, "detail": found.detail}
 
 
-def verdict(user: Session, provider: Provider) -> tuple[str, str]:
-    """What the provider says of its key, in one of the words above, and why."""
+def verdict(user: Session, provider: Provider) -> "Verdict":
+    """What the provider says of its key: a word of the probe's or one of those above, and why."""
     from ollama_bridge import probe  # HTTP, which no other command of these needs
 
     if provider.url == DEMO_URL:
-        return NOT_NEEDED, ""
+        return probe.Verdict(NOT_NEEDED)
     try:
         key = user.keys().get(provider)
     except KeyMissing as error:
-        return MISSING, error.message
+        return probe.Verdict(MISSING, error.message)
     found = probe.ask(provider, key)
-    result = NOT_NEEDED if found.result == probe.VALID and not key else found.result
-    return result, found.detail
+    needed = key or found.result != probe.VALID
+    return found if needed else dataclasses.replace(found, result=NOT_NEEDED)
 
 
 def remove(context: typer.Context, name: Name) -> None:

@@ -1,4 +1,4 @@
-"""models list, show, alias, unalias: what there is to talk to, and under which names."""
+"""models list, show, test, alias, unalias: what there is to talk to, and under which names."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -9,8 +9,12 @@ from ollama_bridge import editing
 from ollama_bridge.client import Client
 from ollama_bridge.providers import quirks
 
-from . import render, session
+from . import completing, render, session, trial
 
+Model = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A model or alias.", autocompletion=completing.models),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -27,11 +31,7 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
         user.say("No models yet; `ollama-bridge status` tells which provider has a problem.")
 
 
-def show(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model or alias.")],
-    as_json: AsJson = False,
-) -> None:
+def show(context: typer.Context, name: Model, as_json: AsJson = False) -> None:
     """Show what is known of one model."""
     client = session.of(context).client()
     found = client.show(name)
@@ -56,12 +56,28 @@ def show(
     )
 
 
+def check(context: typer.Context, name: Model, as_json: AsJson = False) -> None:
+    """Try what a model is said to do: chat, tools, thinking, embeddings. Costs a few tokens."""
+    user = session.of(context)
+    rows = trial.of(user.client(), name)
+    if as_json:
+        render.document({"name": name, "tests": rows})
+    else:
+        user.table(["ability", "works", "what it did"], [_cells(row) for row in rows])
+    if any(row["ok"] is False for row in rows):
+        raise typer.Exit(1)
+
+
 def alias(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Your name.")] = None,
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TARGET…", help="provider/model, tried in this order."),
+        typer.Argument(
+            metavar="TARGET…",
+            help="provider/model, tried in this order.",
+            autocompletion=completing.models,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +97,12 @@ def alias(
 
 def unalias(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of your own.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name of your own.", autocompletion=completing.aliases
+        ),
+    ],
 ) -> None:
     """Forget a name of your own."""
     user = session.of(context)
@@ -93,6 +114,7 @@ def unalias(
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_models,
     "show": show,
+    "test": check,
     "alias": alias,
     "unalias": unalias,
 }
@@ -107,6 +129,13 @@ def _list_aliases(user: session.Session, *, as_json: bool) -> None:
     user.table(["name", "target"], [[name, ", ".join(it.targets)] for name, it in aliases.items()])
     if not aliases:
         user.say("No names of your own yet; make one: ollama-bridge models alias NAME TARGET")
+
+
+_WORKS = {True: "yes", False: "no", None: "?"}
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [row["ability"], _WORKS[row["ok"]], row["says"]]
 
 
 def _context(model: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
-"""providers add, list, show, remove: the services that answer."""
+"""providers add, list, show, test, remove: the services that answer."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,17 +12,26 @@ from ollama_bridge.errors import KeyMissing, KeyringUnusable, NotRunning, Settin
 from ollama_bridge.providers import quirks
 from ollama_bridge.providers.provider import Provider
 
-from . import render, session
+from . import completing, keys, render, session
 from .config import in_effect
 from .session import Session
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The provider's name.", autocompletion=completing.providers
+    ),
+]
+NewName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The provider's name.", autocompletion=completing.services),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def add(
     context: typer.Context,
-    name: Name,
+    name: NewName,
     preset: Annotated[str | None, typer.Option(help="Take all from a known service.")] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Address, as in http://host:8000/v1.")
@@ -52,13 +62,13 @@ def list_providers(context: typer.Context, as_json: AsJson = False) -> None:
     user = session.of(context)
     settings = user.load()
     live = _live(user)
-    keys = user.keys()
+    found = user.keys()
     rows = [
         {
             "name": row.name,
             "url": live.get(row.name, {}).get("url", row.url),
             "default": row.name == settings.default_provider,
-            "key_source": keys.source(row),
+            "key_source": found.source(row),
             "models": live.get(row.name, {}).get("models"),
             "error": live.get(row.name, {}).get("error"),
         }
@@ -83,6 +93,49 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         render.facts(facts | {"quirks": quirks.explained(row.quirks)})
 
 
+def check(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="The provider's name; else all.",
+            autocompletion=completing.providers,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a service for its models, and for a word where that proves the key."""
+    user = session.of(context)
+    rows = [_tested(user, row) for row in keys.chosen(user.load(), name)]
+    if as_json:
+        render.document({"providers": rows})
+    else:
+        heads = ["provider", "result", "chat models", "took", "address", "problem"]
+        user.table(heads, [_test_cells(row) for row in rows])
+    if any(row["result"] not in keys.GOOD for row in rows):
+        raise typer.Exit(1)
+
+
+def _tested(user: Session, provider: Provider) -> dict[str, Any]:
+    begun = time.monotonic()
+    found = keys.verdict(user, provider)
+    return {
+        "name": provider.name,
+        "url": provider.url,
+        "result": found.result,
+        "detail": found.detail,
+        "chat_models": list(found.models),
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+
+
+def _test_cells(row: dict[str, Any]) -> list[str]:
+    took = f"{row['seconds']:.2f}s"
+    found = str(len(row["chat_models"]) or "?")
+    return [row["name"], row["result"], found, took, row["url"], row["detail"]]
+
+
 def remove(context: typer.Context, name: Name) -> None:
     """Take a service out of the settings; its key stays in the keyring."""
     user = session.of(context)
@@ -96,6 +149,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "add": add,
     "list": list_providers,
     "show": show,
+    "test": check,
     "remove": remove,
 }
 

@@ -1,5 +1,6 @@
-"""providers add, list, show, remove."""
+"""providers add, list, show, test, remove."""
 
+from cli.test_keys import LIST, SECRET, service
 from daemons import Home
 
 from ollama_bridge import config
@@ -75,3 +76,26 @@ def test_a_running_daemon_follows(home: Home) -> None:
     done = home.run("providers", "remove", "lab")
     assert "keys remove lab" in done.stderr
     assert [row["name"] for row in home.json("status")["providers"]] == ["demo"]
+
+
+def test_a_service_is_tried_without_a_daemon(home: Home) -> None:
+    keyed = {"/v1/models": (200, LIST), "open": False}
+    with service(keyed) as (good, asked), service({"/v1/models": (401, "no")}) as (bad, _):
+        home.write(
+            f'[providers.good]\nbase_url = "{good}/v1"\nkey = "env:LAB"\n'
+            f'[providers.bad]\nbase_url = "{bad}/v1"\nkey = "env:LAB"\n'
+            '[providers.gone]\nbase_url = "http://127.0.0.1:9/v1"\nkey = "none"\n'
+        )
+        done = home.run("providers", "test", LAB=SECRET)
+        (row,) = home.json("providers", "test", "good", LAB=SECRET)["providers"]
+    assert done.returncode == 1
+    _, *lines = [line.split() for line in done.stdout.splitlines()]
+    assert [(line[0], line[1]) for line in lines] == [
+        ("good", "valid"),
+        ("bad", "refused"),
+        ("gone", "unreachable"),
+    ]
+    assert (row["result"], row["chat_models"]) == ("valid", ["gpt-4o-mini"])
+    assert f"Bearer {SECRET}" in asked
+    assert SECRET not in done.stdout + done.stderr
+    assert home.run("providers", "test", "nobody").returncode == 5
