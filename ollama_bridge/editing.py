@@ -35,7 +35,7 @@ def edit(path: Path, change: Change, environ: Mapping[str, str] = os.environ) ->
         try:
             files.replace(path, edited)
         except OSError as error:
-            raise SettingsInvalid(f"{path}: cannot be written: {error.strerror}") from error
+            raise files.unwritable(error, path, named=path) from error
     return settings
 
 
@@ -50,7 +50,7 @@ def replace_text(
         try:
             files.replace(path, text)
         except OSError as error:
-            raise SettingsInvalid(f"{path}: cannot be written: {error.strerror}") from error
+            raise files.unwritable(error, path, named=path) from error
     return settings
 
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ollama_bridge.errors import BridgeError, SettingsInvalid
 
@@ -20,12 +21,27 @@ def folder(path: Path) -> Path:
     return path
 
 
-def unwritable(error: OSError, path: Path) -> BridgeError:
-    """Our sentence for a file that the system did not let us write."""
+def unwritable(error: OSError, path: Path, *, named: Path | None = None) -> BridgeError:
+    """Our sentence for a file that the system did not let us write.
+
+    `named` is what the user knows, where the system speaks of a file beside it.
+    """
     return BridgeError(
-        f"{error.filename or path} cannot be written: {error.strerror}; `ollama-bridge doctor` "
-        "tells more"
+        f"{named or error.filename or path} cannot be written: {error.strerror}; "
+        "`ollama-bridge doctor` tells more"
     )
+
+
+def emptied(path: Path) -> BinaryIO:
+    """A new file, and proof that there is room in it for a few words; raises BridgeError."""
+    try:
+        file = path.open("wb", buffering=0)
+        file.write(b" " * 4096)
+        file.truncate(0)
+        file.seek(0)
+    except OSError as error:
+        raise unwritable(error, path) from error
+    return file
 
 
 def replace(path: Path, text: str) -> None:
@@ -50,11 +66,16 @@ def locked(path: Path, patience: float = _LOCK_SECONDS) -> Iterator[None]:
     import filelock  # only writers need it
 
     folder(path.parent)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=patience)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        with lock:
-            yield
+        lock.acquire(timeout=patience)
     except filelock.Timeout as error:
         raise SettingsInvalid(
             f"{path}: another program is writing it; try again when it has finished"
         ) from error
+    except OSError as error:
+        raise unwritable(error, path, named=path) from error
+    try:
+        yield
+    finally:
+        lock.release()

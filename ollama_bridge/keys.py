@@ -29,6 +29,9 @@ PATIENCE = 3.0
 PATIENCE_INTERACTIVE = 30.0
 """Seconds a command waits: there is somebody to answer the keyring's dialog."""
 
+UNUSABLE = "keyring unusable"
+"""The source of a key that only the keyring has, and the keyring does not tell."""
+
 _COMMAND_PATIENCE = 30.0
 _SHOWN = 4
 _LONG_ENOUGH = 12
@@ -80,7 +83,7 @@ class Keys:
         try:
             return self._find(provider)[1]
         except KeyringUnusable:
-            return "keyring unusable"
+            return UNUSABLE
         except KeyMissing:
             return "missing"
 

@@ -84,7 +84,8 @@ def _after(path: Path, end: int) -> bytes | None:
 
 def refused_origins(line: str) -> list[str]:
     """The web origins that the guard turned away, by its line in the log."""
-    return re.findall(r"refused: Origin (\S+) is not allowed", line)
+    found = re.findall(r"refused: Origin (['\"])(.*?)\1 is not allowed", line)
+    return [origin for _, origin in found]
 
 
 class Gathering(logging.handlers.RotatingFileHandler):

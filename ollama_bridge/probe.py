@@ -42,12 +42,17 @@ class Verdict:
     """What the provider said, without secrets; empty when all is well."""
     models: tuple[str, ...] = ()
     """What it lists and what can chat, as far as is known."""
+    status: int = 0
+    """Of the reply that decided; 0 when there was none."""
+    date: str = ""
+    """What its clock said, in HTTP's form."""
 
 
 def ask(provider: Provider, key: str, seconds: float = SECONDS) -> Verdict:
     """Try the key (or none, where the provider wants none). Blocks; raises nothing."""
     listed = _call(provider, key, "/models", None, seconds)
-    return replace(_judged(provider, key, listed, seconds), models=_chatting(provider, listed))
+    verdict = _judged(provider, key, listed, seconds)
+    return replace(verdict, models=_chatting(provider, listed), date=listed.date)
 
 
 def _judged(provider: Provider, key: str, listed: "_Reply", seconds: float) -> Verdict:
@@ -73,6 +78,7 @@ class _Reply:
 
     status: int
     text: str
+    date: str = ""
 
     @property
     def ok(self) -> bool:
@@ -80,18 +86,23 @@ class _Reply:
 
 
 def _verdict(reply: _Reply) -> Verdict:
+    result, detail = _result(reply)
+    return Verdict(result, detail, status=reply.status)
+
+
+def _result(reply: _Reply) -> tuple[str, str]:
     if reply.ok:
-        return Verdict(VALID)
+        return VALID, ""
     if reply.status == 0:
-        return Verdict(UNREACHABLE, reply.text)
+        return UNREACHABLE, reply.text
     said = f"status {reply.status}: {failures.sentence(_json(reply.text))}"
     if reply.status == 402 or (reply.status in (400, 403, 429) and _QUOTA.search(reply.text)):
-        return Verdict(NO_QUOTA, said)
+        return NO_QUOTA, said
     if reply.status in (401, 403) or (reply.status == 400 and _ABOUT_KEY.search(reply.text)):
-        return Verdict(REFUSED, said)
+        return REFUSED, said
     if reply.status == 429:
-        return Verdict(VALID, f"but it asks for patience ({said})")
-    return Verdict(UNREACHABLE, said)
+        return VALID, f"but it asks for patience ({said})"
+    return UNREACHABLE, said
 
 
 def _chatting(provider: Provider, listed: _Reply) -> tuple[str, ...]:
@@ -125,10 +136,10 @@ def _call(
     request = urllib.request.Request(provider.url + path, data, headers)  # noqa: S310 - checked
     try:
         with _OPENER.open(request, timeout=seconds) as reply:
-            return _Reply(reply.status, _text(reply))
+            return _Reply(reply.status, _text(reply), reply.headers.get("Date", ""))
     except urllib.error.HTTPError as error:
         with error:
-            return _Reply(error.code, _text(error))
+            return _Reply(error.code, _text(error), error.headers.get("Date", ""))
     except urllib.error.URLError as error:
         return _Reply(0, _why(error.reason, provider))
     except (OSError, http.client.HTTPException, ValueError) as error:

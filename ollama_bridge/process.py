@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from ollama_bridge import client, config, errors, files, instance, occupant
 from ollama_bridge.client import Client
@@ -94,6 +93,27 @@ def like(
     return Start(path, last.host_flag, last.port_flag, verbose, by_service)
 
 
+def ensure(
+    how: Start, timeout: float, environ: Mapping[str, str] = os.environ
+) -> tuple[Client, bool]:
+    """The daemon that runs, or a new one, and whether it is new; raises what `start` raises.
+
+    When two are started at once, one of them loses the lock; both are given the other's daemon.
+    """
+    state = config.state_folder(environ)
+    with contextlib.suppress(NotRunning):
+        return client.connect(state), False
+    begun = time.monotonic()
+    try:
+        return start(how, timeout, environ), True
+    except PortTaken:
+        left = max(1.0, timeout - (time.monotonic() - begun))
+        running = join(state, left)
+        if running is None:
+            raise
+        return running, False
+
+
 def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -> Client:
     """Start a daemon and return when it answers; raises the error it ended with.
 
@@ -104,7 +124,7 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
         return _by(manager, state, timeout, environ)
     instance_id = secrets.token_hex(8)
     boot_log = state / BOOT_LOG
-    with _emptied(boot_log) as output:
+    with files.emptied(boot_log) as output:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             how.command(instance_id),
             stdin=subprocess.DEVNULL,
@@ -124,18 +144,6 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
             child.terminate()  # a start that failed leaves nothing behind
             raise
         raise _last_words(child.returncode, boot_log) from None
-
-
-def _emptied(path: Path) -> BinaryIO:
-    """A new file, and proof that there is room for what a daemon may have to say."""
-    try:
-        file = path.open("wb", buffering=0)
-        file.write(b" " * 4096)
-        file.truncate(0)
-        file.seek(0)
-    except OSError as error:
-        raise files.unwritable(error, path) from error
-    return file
 
 
 def _by(

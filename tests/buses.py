@@ -117,31 +117,33 @@ class Ring:
         assert _LOGIN in self.call(_SECRETS, "/org/freedesktop/secrets", method, f"['{_LOGIN}']")
 
 
-_SILENT = f"""
+_OWNER = """
 import sys
 from jeepney import DBusAddress, new_method_call
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import Proxy, open_dbus_connection
 bus = open_dbus_connection()
-assert Proxy(message_bus, bus).RequestName("{_SECRETS}") == (1,)
+assert Proxy(message_bus, bus).RequestName(sys.argv[1]) == (1,)
 print("owned", flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
-def _silent(ring: Ring) -> Iterator[None]:
-    """A service that owns the name and never answers."""
+def owned(address: str, name: str) -> Iterator[None]:
+    """Something that owns the name on that bus and never answers."""
     with subprocess.Popen(
-        [sys.executable, "-c", _SILENT],
-        env={**os.environ, **ring.environ},
+        [sys.executable, "-c", _OWNER, name],
+        env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": address},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as service:
         assert service.stdout is not None
         assert service.stdout.readline() == b"owned\n"
-        yield
-        service.terminate()
+        try:
+            yield
+        finally:
+            service.terminate()
 
 
 @pytest.fixture
@@ -159,7 +161,7 @@ def ring(session_bus: str, tmp_path: Path) -> Iterator[Callable[[str], Ring]]:
             if state == "empty":
                 stack.enter_context(one.daemon())
             if state == "silent":
-                stack.enter_context(_silent(one))
+                stack.enter_context(owned(session_bus, _SECRETS))
             if state == "absent":
                 one.environ["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nowhere"
             return one

@@ -7,6 +7,7 @@ from fake_upstream import Call
 
 JSON = "application/json; charset=utf-8"
 NDJSON = "application/x-ndjson"
+VERSION = "0.32.15"
 
 LLAMA = {
     "name": "llama3.2:latest",
@@ -75,7 +76,7 @@ class FakeOllama:
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
         call = Call(scope["path"], headers, json.loads(body) if body else None, send, receive)
         route = _ROUTES[scope["path"]]
-        if route not in (FakeOllama.tags, FakeOllama.ps):
+        if route not in (FakeOllama.version, FakeOllama.tags, FakeOllama.ps):
             self.calls.append(call)
         if self.refusal and scope["method"] == "POST":
             status, said = self.refusal
@@ -86,6 +87,9 @@ class FakeOllama:
     def bodies(self, path: str) -> list[Any]:
         """What was asked of a route."""
         return [call.body for call in self.calls if call.path == path]
+
+    async def version(self, call: Call) -> None:
+        await _whole(call, {"version": VERSION})
 
     async def tags(self, call: Call) -> None:
         await _whole(call, {"models": [*self.models.values()]})
@@ -211,6 +215,7 @@ async def _whole(call: Call, value: Any) -> None:
 
 
 _ROUTES = {
+    "/api/version": FakeOllama.version,
     "/api/tags": FakeOllama.tags,
     "/api/ps": FakeOllama.ps,
     "/api/show": FakeOllama.show,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -112,12 +113,12 @@ def edit(context: typer.Context) -> None:
             return
         try:
             editing.replace_text(file, before, text)
-        except SettingsInvalid as error:
+        except BridgeError as error:
             render.message(f"error: {error.message}")
             if sys.stdin.isatty() and typer.confirm("Edit it again?", default=True, err=True):
                 continue
             kept = _kept(file, text)
-            raise SettingsInvalid(f"{file} is as it was; your text is in {kept}") from None
+            raise type(error)(f"{file} is as it was; your text is in {kept}") from None
         user.say(f"{file} is changed.")
         user.tell_daemon()
         return
@@ -142,7 +143,11 @@ def _edited(text: str) -> str:
 def _kept(file: Path, text: str) -> Path:
     """A copy of a text that was not taken, so that no work is lost."""
     copy = file.with_name(f"{file.name}.rejected")
-    files.replace(copy, text)
+    try:
+        files.replace(copy, text)
+    except (OSError, BridgeError):  # the disk may be why the text was not taken
+        copy = Path(tempfile.mkdtemp(prefix="ollama-bridge.")) / copy.name
+        files.replace(copy, text)
     return copy
 
 

@@ -8,7 +8,7 @@ import typer
 
 from ollama_bridge import __version__, log, process, version
 from ollama_bridge.client import Client
-from ollama_bridge.errors import BridgeError, NotRunning, PortTaken
+from ollama_bridge.errors import BridgeError, NotRunning
 from ollama_bridge.providers.presets import DEMO, PRESETS
 
 from . import guide, render, session, spending
@@ -45,7 +45,7 @@ def start(
         if not as_json:
             guide.offer(user)
         how = process.Start(user.config_flag, host, port, user.verbose)
-        running, fresh = _started(user, how, timeout)
+        running, fresh = process.ensure(how, timeout)
     _tell_started(user, running, fresh=fresh, as_json=as_json)
 
 
@@ -72,19 +72,6 @@ def restart(context: typer.Context, timeout: Timeout = 30.0, as_json: AsJson = F
         waiting=lambda n: user.say(waits(n)),
     )
     _tell_started(user, running, fresh=True, as_json=as_json)
-
-
-def _started(user: Session, how: process.Start, timeout: float) -> tuple[Client, bool]:
-    """The daemon, and whether it was this command that started it."""
-    begun = time.monotonic()
-    try:
-        return process.start(how, timeout), True
-    except PortTaken:
-        left = max(1.0, timeout - (time.monotonic() - begun))
-        running = process.join(user.state, left)  # another start was quicker
-        if running is None:
-            raise
-        return running, False
 
 
 def waits(answers: int) -> str:

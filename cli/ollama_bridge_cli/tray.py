@@ -33,7 +33,7 @@ def tray(
 def _told(state: Path, flags: list[str]) -> str:
     """The first line of the icon's program; raises BridgeError with its last words instead."""
     log = files.folder(state) / LOG
-    with log.open("wb") as errors:
+    with files.emptied(log) as errors:
         child = subprocess.Popen(  # noqa: S603 - our own program
             [*process.program("ollama_bridge_tray"), *flags],
             stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ollama_bridge.doctor import on_daemon, on_disk, on_machine, on_providers
+from ollama_bridge.doctor import on_daemon, on_desktop, on_disk, on_machine, on_providers
 from ollama_bridge.doctor.finding import Finding, fault
 from ollama_bridge.doctor.situation import Situation
 
@@ -45,7 +45,7 @@ CHECKS = (
     Check("online", on_providers.online, _ONLINE_SECONDS),
     Check("aliases", on_providers.aliases, 30.0),
     Check("origins", on_disk.origins),
-    Check("tray", on_providers.tray),
+    Check("tray", on_desktop.tray),
 )
 
 

@@ -1,6 +1,8 @@
 """Checks of files and folders."""
 
+import json
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -11,6 +13,7 @@ from ollama_bridge import log
 from ollama_bridge.config import Config
 from ollama_bridge.doctor.finding import Finding, fault, ok
 from ollama_bridge.doctor.situation import Situation
+from ollama_bridge.origins import Origins
 
 _TIGHT = 50 * 2**20
 """Bytes; the log takes 20 MB at most."""
@@ -87,13 +90,14 @@ def origins(here: Situation) -> Iterator[Finding]:
     """Web pages and extensions that were turned away lately."""
     lines, _ = log.last(path, 2000) if (path := here.state / log.NAME).is_file() else ([], 0)
     refused = {name for line in lines for name in log.refused_origins(line)}
-    still = here.good_settings.server.origins if here.good_settings else ()
-    left = sorted(refused - set(still))
+    own = here.good_settings.server.origins if here.good_settings else ()
+    allowed = Origins(own)
+    left = sorted(name for name in refused if not allowed.allow(name.encode("latin-1", "replace")))
     for name in left:
         yield fault(
             f"a page of {name} was turned away",
-            f"if you trust it: ollama-bridge config set server.origins '[\"{name}\"]'; "
-            "else leave it so",
+            f"if you trust it: ollama-bridge config set server.origins "
+            f"{shlex.quote(json.dumps([*own, name]))}; else leave it so",
         )
     if not left:
         yield ok("none were")

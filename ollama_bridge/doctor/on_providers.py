@@ -1,35 +1,27 @@
-"""Checks of providers, keys, aliases and the tray."""
+"""Checks of providers, keys and aliases."""
 
-import importlib.util
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
-from ollama_bridge import __version__
+from ollama_bridge import probe
 from ollama_bridge.doctor import on_machine
 from ollama_bridge.doctor.finding import Finding, fault, hint, ok
 from ollama_bridge.doctor.situation import Situation
 from ollama_bridge.errors import BridgeError, KeyMissing, KeyringUnusable, ModelNotFound
-from ollama_bridge.providers.presets import DEMO
+from ollama_bridge.keys import UNUSABLE
+from ollama_bridge.probe import Verdict
 from ollama_bridge.providers.provider import Provider
 
 _ONLINE_SECONDS = 8.0
-_REFUSED = (401, 403)
 _OTHER_WAYS = 'put the key into the environment, or set key = "env:NAME" or "file:PATH"'
 
 
 def keyring(here: Situation) -> Iterator[Finding]:
     """The system's keyring answers."""
-    found = here.good_settings
-    rows = found.providers.values() if found else ()
-    needed = [row.name for row in rows if row.key == "keyring" and row.name != DEMO]
     try:
         here.keys.named("doctor")
     except KeyringUnusable as error:
         says = error.message.partition("; ")[0]
-        if needed:
+        if needed := _in_keyring(here):
             yield fault(f"{says}; {', '.join(needed)} may need it", f"unlock it, or {_OTHER_WAYS}")
         else:
             yield hint(f"{says}; nothing needs it now", _OTHER_WAYS)
@@ -37,6 +29,13 @@ def keyring(here: Situation) -> Iterator[Finding]:
         yield ok("it answers")
     else:
         yield ok("it answers")
+
+
+def _in_keyring(here: Situation) -> list[str]:
+    """The providers whose key nothing but the keyring can have."""
+    found = here.good_settings
+    rows = [row for row in found.providers.values() if row.key == "keyring"] if found else []
+    return [row.name for row in rows if here.keys.source(row) == UNUSABLE]
 
 
 def keys(here: Situation) -> Iterator[Finding]:
@@ -140,104 +139,55 @@ def aliases(here: Situation) -> Iterator[Finding]:
         yield ok("none")
 
 
-def tray(here: Situation) -> Iterator[Finding]:
-    """The icon would be shown."""
-    if importlib.util.find_spec("pystray") is None:
-        yield ok("not installed")
-    elif not here.platform.startswith("linux"):
-        yield ok("the system shows icons")
-    elif not here.environ.get("DBUS_SESSION_BUS_ADDRESS"):
-        yield hint("there is no desktop session here: no tray icon", _NO_ICON)
-    elif not _has_watcher():
-        yield hint(
-            "this desktop shows no tray icons", f"on GNOME the AppIndicator extension; {_NO_ICON}"
-        )
-    else:
-        yield ok("the panel shows icons")
-
-
-_NO_ICON = "the bridge works without it"
-
-
-def _has_watcher() -> bool:
-    """Whether a panel takes icons, asked with what the keyring's library brings along."""
-    try:
-        from jeepney import DBusAddress, new_method_call
-        from jeepney.io.blocking import open_dbus_connection
-    except ImportError:
-        return True  # nobody can tell
-    bus = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
-    name = ("org.kde.StatusNotifierWatcher",)
-    try:
-        with open_dbus_connection(bus="SESSION") as connection:
-            asked = new_method_call(bus, "NameHasOwner", "s", name)
-            return bool(connection.send_and_get_reply(asked, timeout=2).body[0])
-    except Exception:  # noqa: BLE001 - a bus that does not answer shows no icons either
-        return False
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the key along to wherever it leads."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Follow none: the status is the answer."""
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
-
-
 def _asked(here: Situation, row: Provider) -> Iterator[Finding]:
-    """One call for the list of models, with the key, as any client would."""
+    """A few calls, as `keys test` makes them; they cost one token at most."""
     try:
         key = here.keys.get(row)
     except BridgeError:
         return  # told by another check
-    headers = {"User-Agent": f"ollama-bridge/{__version__}", **row.headers}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(f"{row.url}/models", headers=headers)  # noqa: S310 - http
-    try:
-        with _OPENER.open(request, timeout=_ONLINE_SECONDS) as reply:
-            status, date = reply.status, reply.headers.get("Date", "")
-    except urllib.error.HTTPError as error:
-        status, date = error.code, error.headers.get("Date", "")
-        error.close()
-    except (OSError, ValueError) as error:
-        yield fault(f"{row.name} at {row.url} cannot be reached: {_reason(error)}", _LINE)
-        return
-    if off := on_machine.clock_is_off(here, date):
+    found = probe.ask(row, key, _ONLINE_SECONDS)
+    if off := on_machine.clock_is_off(here, found.date):
         yield off
-    yield _judged(row, status)
+    yield _judged(row, found)
 
 
 _LINE = "look at the address, the network and the proxy variables"
 
 
-def _judged(row: Provider, status: int) -> Finding:
-    if status in _REFUSED:
+def _judged(row: Provider, found: Verdict) -> Finding:
+    if found.result == probe.VALID:
+        return hint(f"{row.name} answers, {found.detail}") if found.detail else _answers(row)
+    if found.result == probe.REFUSED:
         return fault(
-            f"{row.name} refuses the key (status {status})", f"ollama-bridge keys set {row.name}"
+            f"{row.name} refuses the key ({found.detail})", f"ollama-bridge keys set {row.name}"
         )
-    if status >= 500 or status == 429:
+    if found.result == probe.NO_QUOTA:
         return fault(
-            f"{row.name} answers with status {status}", "try again later; see its status page"
+            f"{row.name} takes the key, but it has no quota left ({found.detail})",
+            "add credit or raise the limit in your account there, or use another service: "
+            "ollama-bridge config set default_provider NAME",
         )
-    if status >= 400:
-        return hint(
-            f"{row.name} has no list of models (status {status})",
-            f'name them: [providers.{row.name}] models = ["..."]',
-        )
-    if status >= 300:
-        return fault(
-            f"{row.name} at {row.url} sends us elsewhere (status {status})",
-            "correct its base_url: the address itself must answer",
-        )
+    return _unanswered(row, found)
+
+
+def _answers(row: Provider) -> Finding:
     return ok(f"{row.name} answers")
 
 
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({reason.verify_message})"
-    text = getattr(reason, "strerror", None) or str(reason)
-    return text or type(reason).__name__
+def _unanswered(row: Provider, found: Verdict) -> Finding:
+    if found.status == 0:
+        why = found.detail.removeprefix(f"{row.url}: ")
+        return fault(f"{row.name} at {row.url} cannot be reached: {why}", _LINE)
+    if found.status >= 500:
+        return fault(
+            f"{row.name} does not answer ({found.detail})", "try again later; see its status page"
+        )
+    if found.status < 400:
+        return fault(
+            f"{row.name} at {row.url} sends us elsewhere (status {found.status})",
+            "correct its base_url: the address itself must answer",
+        )
+    return hint(
+        f"{row.name} has no list of models (status {found.status})",
+        f'name them: [providers.{row.name}] models = ["..."]',
+    )

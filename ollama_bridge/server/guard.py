@@ -12,41 +12,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ollama_bridge.errors import SettingsInvalid
+from ollama_bridge.origins import Origins
 
 Header = tuple[bytes, bytes]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-ORIGINS = (
-    "http://localhost",
-    "https://localhost",
-    "http://localhost:*",
-    "https://localhost:*",
-    "http://127.0.0.1",
-    "https://127.0.0.1",
-    "http://127.0.0.1:*",
-    "https://127.0.0.1:*",
-    "http://0.0.0.0",
-    "https://0.0.0.0",
-    "http://0.0.0.0:*",
-    "https://0.0.0.0:*",
-    "app://*",
-    "file://*",
-    "tauri://*",
-    "vscode-webview://*",
-    "vscode-file://*",
-)
-"""Always allowed, as in Ollama; extensions, `null` and [::1] are not among them."""
-
-SCHEMES = (
-    "http://",
-    "https://",
-    "chrome-extension://",
-    "safari-extension://",
-    "moz-extension://",
-    "ms-browser-extension://",
-)
-"""What an origin without `*` must begin with."""
 
 REQUEST_HEADERS = (
     b"Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,"
@@ -115,9 +84,7 @@ class Guard:
         addresses: Callable[[], Iterable[str]],
     ) -> None:
         """`host` is the address listened on, `addresses` tells those of all local interfaces."""
-        patterns = [origin.strip() for origin in (*origins, *ORIGINS)]
-        check_origins(patterns)
-        self._origins = _Origins(patterns)
+        self._origins = Origins(origins)
         self._local_only = _is_local_only(host)
         self._names = frozenset({"", "localhost", host_name.lower()})
         self._addresses = addresses
@@ -164,9 +131,20 @@ class Guard:
                 "add it to server.origins in the settings or to OLLAMA_ORIGINS"
             )
         if method == "OPTIONS":
-            return Verdict(204, self._origins.preflight(origin))
+            return Verdict(204, self._preflight(origin))
         verdict = self._host(host)
-        return Verdict(verdict.status, self._origins.normal(origin), verdict.reason)
+        return Verdict(verdict.status, self._normal(origin), verdict.reason)
+
+    def _normal(self, origin: bytes) -> tuple[Header, ...]:
+        return self._named(origin, VARY_NORMAL)
+
+    def _preflight(self, origin: bytes) -> tuple[Header, ...]:
+        return PREFLIGHT + self._named(origin, VARY_PREFLIGHT)
+
+    def _named(self, origin: bytes, vary: tuple[Header, ...]) -> tuple[Header, ...]:
+        if self._origins.all:
+            return ((b"access-control-allow-origin", b"*"),)
+        return (*vary, (b"access-control-allow-origin", origin))
 
     def _host(self, host: bytes) -> Verdict:
         if verdict := self._known.get(host):
@@ -188,53 +166,6 @@ class Guard:
 
     def _is_name(self, name: str) -> bool:
         return name in self._names or name.endswith(SUFFIXES)
-
-
-def check_origins(origins: Iterable[str]) -> None:
-    """Refuse the entries at which Ollama would not start."""
-    for origin in map(str.strip, origins):
-        if origin.count("*") > 1:
-            raise SettingsInvalid(
-                f'origin "{origin}" (server.origins or OLLAMA_ORIGINS) has more than one *: '
-                "write one entry for each part that varies"
-            )
-        if "*" not in origin and not origin.startswith(SCHEMES):
-            raise SettingsInvalid(
-                f'origin "{origin}" (server.origins or OLLAMA_ORIGINS) has no *: '
-                f"it must then begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
-            )
-
-
-class _Origins:
-    """The allowed origins, sorted by the way they are compared."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._all = "*" in patterns
-        self._exact = frozenset(pattern.lower().encode() for pattern in patterns)
-        halves = [pattern.encode().split(b"*") for pattern in patterns if "*" in pattern]
-        self._begins = tuple(before for before, after in halves if not after)
-        self._ends = tuple(after for before, after in halves if not before)
-        self._both = tuple((before, after) for before, after in halves if before and after)
-
-    def allow(self, origin: bytes) -> bool:
-        return (
-            self._all
-            or origin in self._exact
-            or origin.startswith(self._begins)
-            or origin.endswith(self._ends)
-            or any(origin.startswith(one) and origin.endswith(two) for one, two in self._both)
-        )
-
-    def normal(self, origin: bytes) -> tuple[Header, ...]:
-        return self._named(origin, VARY_NORMAL)
-
-    def preflight(self, origin: bytes) -> tuple[Header, ...]:
-        return PREFLIGHT + self._named(origin, VARY_PREFLIGHT)
-
-    def _named(self, origin: bytes, vary: tuple[Header, ...]) -> tuple[Header, ...]:
-        if self._all:
-            return ((b"access-control-allow-origin", b"*"),)
-        return (*vary, (b"access-control-allow-origin", origin))
 
 
 def _is_local_only(host: str) -> bool:

@@ -2,13 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from email.utils import formatdate
@@ -18,8 +16,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from daemons import Home, end, until_ready
-
-import ollama_bridge
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and modes of POSIX")
 
@@ -53,36 +49,13 @@ def only_fault(found: Found, check: str) -> tuple[str, str]:
     return found.faults()[check]
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as one:
-        yield one
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A set-up without a fault: nothing stored, any free port, one command on the PATH."""
-    one = Home(tmp_path, OLLAMA_BRIDGE_PORT="0")
-    one.write("[providers.demo]\n")
-    one.config.chmod(0o600)
-    return one
-
-
-@pytest.fixture
-def running(home: Home) -> Iterator[Home]:
-    done = home.run("start")
-    assert done.returncode == 0, done.stderr
-    yield home
-    assert home.run("stop").returncode == 0
-
-
 def write(home: Home, text: str) -> None:
     home.write(text)
     home.config.chmod(0o600)
 
 
 def answering(stack: ExitStack, status: int = 200, **headers: str) -> tuple[str, list[str]]:
-    """A server that gives every GET the same answer; its address, and the keys it was sent."""
+    """A server that gives every request the same answer; its address, and the keys it was sent."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -93,6 +66,8 @@ def answering(stack: ExitStack, status: int = 200, **headers: str) -> tuple[str,
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(b'{"version":"0.32.15","object":"list","data":[]}')
+
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -127,13 +102,6 @@ def test_hints_are_no_faults(home: Home) -> None:
 
 
 # settings and files
-
-
-def test_broken_settings(home: Home) -> None:
-    write(home, "[server]\nport = 'x'\n")
-    says, remedy = only_fault(doctor(home), "settings")
-    assert f"{home.config}: server.port: found" in says
-    assert "config validate" in remedy
 
 
 def test_settings_that_the_daemon_refused(running: Home) -> None:
@@ -174,99 +142,7 @@ def test_a_state_folder_that_is_a_file(home: Home) -> None:
     assert "OLLAMA_BRIDGE_STATE" in remedy
 
 
-@pytest.fixture
-def small_disk(home: Home) -> Iterator[Path]:
-    """A disk that is full, where the settings and the state are."""
-    folder = home.folder / "disk"
-    folder.mkdir(mode=0o700)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small disk")
-    try:
-        with (folder / "filler").open("wb", buffering=0) as file:
-            while True:
-                try:
-                    file.write(b"x" * 4096)
-                except OSError:
-                    break
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk(home: Home, small_disk: Path) -> None:
-    faults = doctor(home, OLLAMA_BRIDGE_STATE=str(small_disk / "state")).faults()
-    assert "the disk is full: 0 MB free for state" in faults["disk space"][0]
-    assert "No space left" in faults["state folder"][0]
-
-
-def test_commands_on_a_full_disk_are_one_sentence(home: Home, small_disk: Path) -> None:
-    shutil.copy(home.config, home.folder / "kept.toml")
-    on_it = {"OLLAMA_BRIDGE_STATE": str(small_disk / "state")}
-    for command in (["start"], ["restart"], ["serve"]):
-        done = home.run(*command, **on_it)
-        assert done.returncode == 1, command
-        assert "Traceback" not in done.stderr
-        assert "No space left" in done.stderr.splitlines()[-1]
-    for command in (["stop"], ["status"], ["logs"]):
-        done = home.run(*command, **on_it)
-        assert "Traceback" not in done.stderr
-        assert done.returncode in (0, 1, 3)
-
-
-@pytest.mark.parametrize("kind", ["a file", "read-only"])
-def test_commands_without_a_state_folder_are_one_sentence(home: Home, kind: str) -> None:
-    home.state.mkdir(mode=0o700)
-    if kind == "a file":
-        home.state.rmdir()
-        home.state.write_text("")
-        undo = ["true"]
-    else:
-        mount = ["mount", "-t", "tmpfs", "-o", "ro,mode=700", "none", str(home.state)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("this user may not mount a small disk")
-        undo = ["umount", str(home.state)]
-    try:
-        codes = {"start": 1, "restart": 1, "serve": 1, "reload": 3, "status": 3, "logs": 1}
-        for command, code in codes.items():
-            done = home.run(command)
-            assert (command, done.returncode) == (command, code), done.stderr
-            assert len(done.stderr.splitlines()) == 1
-            assert "mistake" not in done.stderr
-        done = home.run("stop")
-        assert done.returncode in (0, 1)
-        assert "mistake" not in done.stderr
-        assert str(home.state) in doctor(home).faults()["state folder"][0]
-    finally:
-        subprocess.run(undo, check=True)
-
-
 # the daemon
-
-
-def test_a_daemon_of_an_older_version(home: Home) -> None:
-    old = home.folder / "old"
-    shutil.copytree(Path(ollama_bridge.__file__).parent, old / "ollama_bridge")
-    old.joinpath("ollama_bridge/__init__.py").write_text('__version__ = "0.0.1"\n')
-    child = home.daemon(PYTHONPATH=str(old), PYTHONSAFEPATH="1")
-    try:
-        until_ready(child)
-        says, remedy = only_fault(doctor(home), "version")
-        assert "the running daemon is 0.0.1" in says
-        assert remedy == "ollama-bridge restart"
-    finally:
-        end(child)
-
-
-def test_a_note_that_a_killed_daemon_left(home: Home) -> None:
-    child = home.daemon()
-    until_ready(child)
-    end(child)
-    says, remedy = only_fault(doctor(home), "daemon")
-    assert f"process {child.pid}) was killed" in says
-    assert "ollama-bridge stop" in remedy
-    assert home.run("stop").returncode == 0
-    assert doctor(home).faults() == {}
 
 
 @POSIX
@@ -285,30 +161,6 @@ def test_a_daemon_that_hangs(home: Home) -> None:
 # the port
 
 
-def test_a_real_ollama_on_the_port(home: Home, stack: ExitStack) -> None:
-    url, _ = answering(stack)
-    says, remedy = only_fault(doctor(home, OLLAMA_BRIDGE_PORT=url.rpartition(":")[2]), "port")
-    assert says.startswith("A real Ollama (0.32.15)")
-    assert f"process {os.getpid()}" in says
-    assert "ollama-bridge providers add ollama" in remedy
-
-
-def test_a_stranger_on_the_port(home: Home) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        says, remedy = only_fault(doctor(home, OLLAMA_BRIDGE_PORT=str(port)), "port")
-    assert says.startswith(f"Another program (process {os.getpid()}")
-    assert "--port" in remedy
-
-
-def test_another_bridge_on_the_port(running: Home, tmp_path: Path) -> None:
-    other = Home(tmp_path / "other", OLLAMA_BRIDGE_PORT=str(running.note()["port"]))
-    other.folder.mkdir()
-    says, remedy = only_fault(doctor(other), "port")
-    assert says.startswith("Another Ollama Bridge")
-    assert "--port" in remedy
-
-
 def test_a_host_that_is_not_this_machine(home: Home) -> None:
     says, remedy = only_fault(doctor(home, OLLAMA_BRIDGE_HOST="192.0.2.1"), "port")
     assert "192.0.2.1" in says
@@ -316,22 +168,6 @@ def test_a_host_that_is_not_this_machine(home: Home) -> None:
 
 
 # the shell
-
-
-def test_a_proxy_that_catches_localhost(home: Home) -> None:
-    proxied = {"HTTP_PROXY": "http://proxy.corp:3128"}
-    says, remedy = only_fault(doctor(home, **proxied), "proxy")
-    assert says.startswith("HTTP_PROXY sends calls to 127.0.0.1")
-    name, _, value = remedy.removeprefix("export ").partition("=")
-    assert doctor(home, **proxied, **{name: value}).faults() == {}, "the remedy is one"
-
-
-def test_ollama_host_that_leads_elsewhere(running: Home) -> None:
-    says, remedy = only_fault(doctor(running, OLLAMA_HOST="127.0.0.1:9"), "OLLAMA_HOST")
-    address = f"http://127.0.0.1:{running.note()['port']}"
-    assert "http://127.0.0.1:9" in says
-    assert f"OLLAMA_HOST={address}" in remedy
-    assert doctor(running, OLLAMA_HOST=address).faults() == {}
 
 
 @POSIX
@@ -349,15 +185,6 @@ def test_two_versions_on_the_path(home: Home) -> None:
 
 
 # keys, providers, models, pages
-
-
-def test_no_keyring_where_one_is_needed(home: Home) -> None:
-    write(home, '[providers.lab]\nbase_url = "https://lab.example/v1"\n')
-    fail = "keyring.backends.fail.Keyring"
-    says, remedy = only_fault(doctor(home, PYTHON_KEYRING_BACKEND=fail), "keyring")
-    assert "no keyring" in says
-    assert "lab" in says
-    assert "env:NAME" in remedy
 
 
 def test_a_keyring_that_waits_for_its_dialog(home: Home) -> None:
@@ -382,22 +209,13 @@ def test_a_default_provider_without_a_key(home: Home) -> None:
     assert "ollama-bridge keys set openai" in remedy
 
 
-def test_an_upstream_that_cannot_be_reached(home: Home) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-    write(home, lab(f"http://127.0.0.1:{port}"))
-    says, remedy = only_fault(doctor(home, "--online"), "online")
-    assert says == f"lab at http://127.0.0.1:{port}/v1 cannot be reached: Connection refused"
-    assert "network" in remedy
-
-
 @pytest.mark.parametrize("status", [401, 403])
 def test_an_upstream_that_refuses_the_key(home: Home, stack: ExitStack, status: int) -> None:
     url, asked = answering(stack, status)
     write(home, lab(url, "env:LAB_KEY"))
     found = doctor(home, "--online", LAB_KEY="sk-hush")
     says, remedy = only_fault(found, "online")
-    assert says == f"lab refuses the key (status {status})"
+    assert says.startswith(f"lab refuses the key (status {status}: ")
     assert remedy == "ollama-bridge keys set lab"
     assert asked == ["Bearer sk-hush"]
     assert "hush" not in str(found)
@@ -442,18 +260,6 @@ def test_an_alias_that_leads_nowhere(home: Home) -> None:
         assert "ollama-bridge models alias lost" in remedy
     finally:
         assert home.run("stop").returncode == 0
-
-
-def test_a_page_that_was_turned_away(running: Home) -> None:
-    note = running.note()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{note['port']}/api/tags", headers={"Origin": "https://app.example"}
-    )
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(request)
-    says, remedy = only_fault(doctor(running), "origins")
-    assert "https://app.example" in says
-    assert "server.origins" in remedy
 
 
 def test_one_check_that_fails_or_hangs_is_a_finding(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_bridge.errors import SettingsInvalid
-from ollama_bridge.server.guard import Guard, check_origins
+from ollama_bridge.origins import check
+from ollama_bridge.server.guard import Guard
 
 HOST = b"127.0.0.1:11434"
 KEY = "s3cret"
@@ -307,7 +308,7 @@ def test_star_allows_every_page_and_names_none():
     ],
 )
 def test_usable_origins(origins):
-    check_origins(origins)
+    check(origins)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_usable_origins(origins):
 )
 def test_origins_that_stop_ollama_for_want_of_a_scheme(origin):
     with pytest.raises(SettingsInvalid, match="has no \\*") as caught:
-        check_origins(["http://fine", origin])
+        check(["http://fine", origin])
     assert f'"{origin.strip()}"' in caught.value.message
     with pytest.raises(SettingsInvalid):
         make(origin)
@@ -325,7 +326,7 @@ def test_origins_that_stop_ollama_for_want_of_a_scheme(origin):
 @pytest.mark.parametrize("origin", ["http://*.a.*", "**"])
 def test_origins_that_stop_ollama_for_too_many_stars(origin):
     with pytest.raises(SettingsInvalid, match="more than one \\*"):
-        check_origins([origin])
+        check([origin])
 
 
 @pytest.mark.parametrize("host", [HOST, b"127.0.0.1", b"localhost:1", b"LOCALHOST", b"[::1]:11434"])

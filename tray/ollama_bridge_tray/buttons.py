@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ollama_bridge import client, config, editing, files, log, process
-from ollama_bridge.errors import NotRunning
 from ollama_bridge.instance import Instance
 
 from . import autostart, desktop
@@ -21,11 +20,8 @@ def press(button: Button, value: str, state: Path, last: Instance | None) -> str
     return _BUTTONS[button](value, state, last)
 
 
-def _start(_value: str, state: Path, last: Instance | None) -> str:
-    try:
-        client.connect(state)
-    except NotRunning:
-        process.start(process.like(last), _START_SECONDS)
+def _start(_value: str, _state: Path, last: Instance | None) -> str:
+    process.ensure(process.like(last), _START_SECONDS)
     return ""
 
 

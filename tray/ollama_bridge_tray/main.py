@@ -52,6 +52,8 @@ def _run(given: argparse.Namespace) -> int:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         return _say("The icon is there already.")
+    except OSError as error:
+        raise files.unwritable(error, state) from error
     with lock:
         one = tray.Tray(state, hosts.icon_class(given.wait), ready=_ready)
         for number in (signal.SIGINT, signal.SIGTERM):
