@@ -124,6 +124,7 @@ class UpstreamFailed(BridgeError):
         retry_after: str = "",
         wait: float | None = None,
         said: bytes = b"",
+        passing: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -135,6 +136,8 @@ class UpstreamFailed(BridgeError):
         """The same in seconds."""
         self.said = said
         """What a client of Ollama's own routes gets to read, where it is not just the message."""
+        self.passing = passing
+        """Whether it may be gone a moment later; False where the same would come again."""
 
 
 class UpstreamBroke(UpstreamFailed):

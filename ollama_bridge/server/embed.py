@@ -154,7 +154,9 @@ async def _batch(job: _Job, texts: list[str], dimensions: int) -> Answer:
     counted = tokens if tokens is not None else estimate(sum(map(len, texts)))
     job.errand.spent((counted, 0), estimated=tokens is None)
     if len(vectors) != len(texts):
-        raise UpstreamFailed(f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs")
+        raise UpstreamFailed(
+            f"{provider} sent {len(vectors)} embeddings for {len(texts)} inputs", passing=False
+        )
     return vectors, tokens
 
 

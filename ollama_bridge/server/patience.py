@@ -55,6 +55,8 @@ def pause(error: UpstreamFailed, tries: int, most: int, chance: float) -> float 
 
 def passes_by_itself(error: UpstreamFailed) -> bool:
     """Whether the same request may be answered a little later."""
+    if not error.passing:
+        return False  # what was asked for has been done, only not in a way that can be read
     if error.upstream_status is None and _CERTIFICATE.search(error.detail):
         return False
     if error.upstream_status is None:

@@ -78,7 +78,7 @@ def vectors(body: bytes, provider: str = "the upstream") -> tuple[list[Vector], 
     except msgspec.ValidationError:
         return _tolerant(body, provider)
     except _NOT_JSON as error:
-        raise _unusable(f"not JSON ({error})", provider) from error
+        raise failures.unreadable(body, provider) from error
     texts = [_numbers_text(item.embedding) for item in reply.data]
     if reply.error or not all(texts):
         return _tolerant(body, provider)
@@ -165,7 +165,7 @@ def _tolerant(body: bytes, provider: str) -> tuple[list[Vector], int | None]:
     try:
         reply = msgspec.json.decode(body)
     except _NOT_JSON as error:
-        raise _unusable(f"not JSON ({error})", provider) from error
+        raise failures.unreadable(body, provider) from error
     if isinstance(reply, dict) and reply.get("error"):
         raise failures.in_stream(reply["error"], provider)
     items = reply.get("data") if isinstance(reply, dict) else reply
@@ -258,4 +258,6 @@ def _text(vector: Vector) -> bytes:
 
 
 def _unusable(reason: str, provider: str) -> UpstreamFailed:
-    return UpstreamFailed(f"{provider} sent an embeddings reply that cannot be used: {reason}")
+    return UpstreamFailed(
+        f"{provider} sent an embeddings reply that cannot be used: {reason}", passing=False
+    )

@@ -91,6 +91,21 @@ def in_stream(error: Any, provider: str) -> UpstreamBroke:
     return broke
 
 
+def unreadable(said: bytes, provider: str) -> UpstreamBroke:
+    """The reply is none at all, such as a web page; to ask again would bring the same.
+
+    The service may have done the work and charge for it, so that another try is not free either.
+    """
+    text = said[:_LOOK].decode(errors="replace")
+    advice = f" (a web page: check the base URL of provider {provider})" if _PAGE.search(text) else ""
+    return UpstreamBroke(
+        f"{provider} sent something that is not JSON: {sentence(text)}{advice}", passing=False
+    )
+
+
+_LOOK = 400
+"""Bytes of an unreadable reply that are looked at."""
+
 _REDIRECTS = (
     "it redirects to another address; that is not followed, because the key would go along: "
     "correct the base URL"

@@ -154,7 +154,7 @@ class Stream:
             return said
         self.over = True
         try:
-            _check_end(self._provider, finished=self.finished, said=self._said)
+            self._check_end()
         except UpstreamBroke as error:
             return said + self._fail(error)
         return said + b"data: [DONE]\n\n"
@@ -200,7 +200,7 @@ class Stream:
             told = pieces.as_text(payload) if self.as_text else _told_twice(payload)
             said = b"data: %b\n\n" % self._renamed(told)
         except (ValueError, RecursionError) as error:
-            raise _not_json(payload, self._provider) from error
+            raise failures.unreadable(payload, self._provider) from error
         if not self._finished and (finish := _FINISH.search(payload)):
             _check_finish(finish[1], self._provider)
             self._finished = True
@@ -210,7 +210,12 @@ class Stream:
     def _unreadable(self, payload: bytes) -> bytes:
         if self._finished:
             return b""  # the answer is complete: what is behind it spoils nothing (F10)
-        raise _not_json(payload, self._provider)
+        raise failures.unreadable(payload, self._provider)
+
+    def _check_end(self) -> None:
+        if self._sse.stray and not self.finished and not self._said:
+            raise failures.unreadable(self._sse.stray, self._provider)
+        _check_end(self._provider, finished=self.finished, said=self._said)
 
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error
@@ -287,6 +292,8 @@ class Whole:
             return self.whole(b"".join(self._plain))
         try:
             self._gather(filter(_is_complete, self._sse.close()))
+            if self._sse.stray and not self.finished and not self._gathered.any:
+                raise failures.unreadable(self._sse.stray, self._provider)
             _check_end(self._provider, finished=self.finished, said=self._gathered.any)
         except UpstreamBroke as error:
             return self._fail(error)
@@ -362,7 +369,7 @@ def embeddings(
         usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
         return Renaming(model)(body), (_counts(usage) or (0, 0))[0]
     except ValueError as error:
-        raise _not_json(body, provider) from error
+        raise failures.unreadable(body, provider) from error
 
 
 def _rows(body: bytes, form: str, provider: str, dimensions: int) -> msgspec.Raw:
@@ -370,7 +377,7 @@ def _rows(body: bytes, form: str, provider: str, dimensions: int) -> msgspec.Raw
     if dimensions:
         vectors = embed.units(vectors, dimensions)
     if not vectors:
-        raise UpstreamFailed(f"{provider} sent no embeddings")
+        raise UpstreamFailed(f"{provider} sent no embeddings", passing=False)
     return msgspec.Raw(
         msgspec.json.encode(
             [
@@ -413,7 +420,7 @@ def _check(payload: bytes, provider: str) -> None:
             error = chunk.error or openai.loose(payload.decode(errors="replace"))
             raise failures.in_stream(error, provider)
     except (ValueError, RecursionError) as error:
-        raise _not_json(payload, provider) from error
+        raise failures.unreadable(payload, provider) from error
     for choice in chunk.choices or ():
         if choice.error:
             raise failures.in_stream(choice.error, provider)
@@ -442,10 +449,10 @@ def _answer(body: bytes, provider: str) -> Json:
     try:
         value: Json = openai.loose(body.decode(errors="replace"))
     except (ValueError, RecursionError) as error:
-        raise _not_json(body, provider) from error
+        raise failures.unreadable(body, provider) from error
     choices = value.get("choices") if isinstance(value, dict) else None
     if not choices or not isinstance(choices, list):
-        raise UpstreamBroke(f"{provider} sent a reply without an answer in it")
+        raise UpstreamBroke(f"{provider} sent a reply without an answer in it", passing=False)
     return value
 
 
@@ -456,8 +463,3 @@ def _is_complete(payload: bytes) -> bool:
     except (ValueError, RecursionError):
         return payload == DONE
     return True
-
-
-def _not_json(payload: bytes, provider: str) -> UpstreamBroke:
-    said = failures.sentence(payload[:400].decode(errors="replace"))
-    return UpstreamBroke(f"{provider} sent something that is not JSON: {said}")

@@ -169,10 +169,7 @@ class Reply:
         try:
             return openai.chunk(payload)
         except (ValueError, RecursionError) as error:
-            said = failures.sentence(payload[:400].decode(errors="replace"))
-            raise UpstreamBroke(
-                f"{self._provider} sent something that is not JSON: {said}"
-            ) from error
+            raise failures.unreadable(payload, self._provider) from error
 
     def _event(self, payload: bytes, *, whole: bool = False) -> bytes:
         try:
@@ -196,7 +193,9 @@ class Reply:
             self._timings = chunk.timings
         if not chunk.choices:
             if whole:
-                raise UpstreamBroke(f"{self._provider} sent a reply without an answer in it")
+                raise UpstreamBroke(
+                    f"{self._provider} sent a reply without an answer in it", passing=False
+                )
             return b""
         return self._choice(chunk.choices[0], whole=whole)
 
@@ -336,6 +335,8 @@ class Reply:
     def _check_end(self) -> None:
         """Raise UpstreamBroke where the answer is not one, although the stream has ended."""
         if not self.finished:
+            if self._sse.stray and not self._said:
+                raise failures.unreadable(self._sse.stray, self._provider)
             raise UpstreamBroke(f"{self._provider} stopped before its answer was complete")
         if not self._finish and not self._said:  # G16
             raise UpstreamBroke(
@@ -346,7 +347,7 @@ class Reply:
             raise UpstreamBroke(f"{self._provider}: {reason} (finish reason {self._finish})")
         if self._finish == "content_filter" and not self._said:
             raise UpstreamBroke(
-                f"{self._provider} withheld the answer: its content filter objected"
+                f"{self._provider} withheld the answer: its content filter objected", passing=False
             )
 
     def _rest(self) -> bytes:
@@ -367,7 +368,9 @@ class Reply:
             if limited and self._drop_cut_calls:  # the client knows this end, and what to do
                 return []
             advice = "; the token limit cut them off, so raise num_predict" if limited else ""
-            raise UpstreamBroke(f"{self._provider}: {error}{advice}") from error
+            raise UpstreamBroke(
+                f"{self._provider}: {error}{advice}", passing=not limited
+            ) from error
 
     def _stats(self) -> Stats:
         return self._watch.stats(*self.counts(), self._timings)

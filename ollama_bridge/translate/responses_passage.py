@@ -41,7 +41,10 @@ class Passage:
         self._watch = watch
         self._provider = provider
         self._streamed = streamed
-        self._held = b""
+        self._begun = False
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._tail = b""
         self._prompt_characters = prompt_characters
         self._size = 0
         self._tokens: tuple[int, int] | None = None
@@ -58,26 +61,32 @@ class Passage:
         if not self._watch.first:
             self._watch.token()
         self._size += len(data)
-        begin = max(0, len(self._held) - 3)
-        data = self._held + data
-        end = max([found.end() for found in _END.finditer(data, begin)], default=0)
-        self._held = data[end:]
-        if len(self._held) > LIMIT:
+        looked = self._tail + data  # an end may be cut between two reads
+        ends = [found.end() for found in _END.finditer(looked)]
+        end = ends[-1] - len(self._tail) if ends else 0
+        if end > 0:
+            whole = self._taken() + data[:end]
+            self._hold(data[end:])
+            return self._events(whole)
+        self._hold(data)
+        if self._held > LIMIT:
             return self.fail(
                 UpstreamBroke(f"{self._provider} sent an event longer than {LIMIT} bytes")
             )
-        return self._events(data[:end])
+        return b""
 
     def whole(self, body: bytes) -> bytes:
         """A response that came in one piece."""
-        if self._streamed:
-            return self.fail(
-                UpstreamBroke(f"{self._provider} sent a whole response instead of a stream")
-            )
         try:
             said = self._renamed(_object(body))
+            if self._streamed:
+                return self.fail(
+                    UpstreamBroke(
+                        f"{self._provider} sent a whole response instead of a stream", passing=False
+                    )
+                )
         except ValueError as error:
-            broke = UpstreamBroke(f"{self._provider} sent something that is not a response")
+            broke = failures.unreadable(body, self._provider)
             broke.__cause__ = error
             return self.fail(broke)
         self.finished = self.over = True
@@ -85,8 +94,8 @@ class Passage:
 
     def close(self) -> bytes:
         """What is left of the last event; an error when that was not the last one."""
-        said = self._events(self._held + b"\n\n") if self._held.strip() else b""
-        self._held = b""
+        rest = self._taken()
+        said = self._events(rest + b"\n\n") if rest.strip() and not self.over else b""
         if not self.finished:
             broke = UpstreamBroke(f"{self._provider} stopped before its answer was complete")
             said += self.fail(broke)
@@ -102,7 +111,23 @@ class Passage:
         code, message = error_code(error), error.message
         return event("error", {"code": code, "message": message, "param": None})
 
+    def _hold(self, part: bytes) -> None:
+        """Keep the beginning of an event: a list of parts, so that a long one costs linear time."""
+        self._parts.append(part)
+        self._held += len(part)
+        self._tail = (self._tail + part[-_LOOK_BACK:])[-_LOOK_BACK:]
+
+    def _taken(self) -> bytes:
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        self._held, self._tail = 0, b""
+        return whole
+
     def _events(self, data: bytes) -> bytes:
+        if not self._begun and (start := data.lstrip()):
+            self._begun = True
+            if not _FIELD.match(start):
+                return self.fail(failures.unreadable(start, self._provider))
         if not _TOLD.search(data):
             return data
         blocks = [block for block in _END.split(data) if block.strip()]
@@ -140,7 +165,13 @@ class Passage:
 
 _raw = msgspec.json.Decoder(Raw)
 
+_LOOK_BACK = 3
+"""Bytes of an event's end that may stand in earlier reads: all but the last of `\\r\\n\\r\\n`."""
+
 _END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"(?:data|event|id|retry)?:")
+"""How every line of an event begins, and a comment; a web page does not."""
+
 _DATA = re.compile(rb"(?m)^data: ?(.*?)\r?$")
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FAILED = frozenset({"response.failed", "error"})

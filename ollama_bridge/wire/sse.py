@@ -14,6 +14,12 @@ LIMIT = 32 * 1024 * 1024
 DONE = b"[DONE]"
 """The payload that ends OpenAI's streams."""
 
+_NAMES = frozenset({b"event", b"id", b"retry", b"data"})
+"""The fields of an event; a line without a colon is a field without a value."""
+
+_MOST_STRAY = 400
+"""Bytes of stray lines that are enough to tell what they are."""
+
 _LF, _CR = b"\n\r"
 """As numbers: `13 in data` takes a tenth of what `b"\\r" in data` takes."""
 
@@ -32,6 +38,8 @@ class EventCutter:
         self._gathered = 0
         self._failed = False
         self._returned = False
+        self.stray = b""
+        """The first lines that belong to no event, as a web page is made of."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Payloads completed by `data`; raises UpstreamBroke when one grows past LIMIT."""
@@ -102,6 +110,9 @@ class EventCutter:
     def _note(self, line: bytes) -> None:
         if line[:6] == b"event:":
             self._failed = line[6:].strip() == b"error"
+        elif len(self.stray) < _MOST_STRAY and line[:1] != b":":
+            if line.partition(b":")[0] not in _NAMES:
+                self.stray += line[:_MOST_STRAY] + b"\n"
 
     def _gather(self, payload: bytes) -> None:
         self._gathered = self._gathered + len(payload) if self._event else len(payload)

@@ -164,6 +164,49 @@ def test_nothing_is_tried_again_once_the_client_was_told_something(
     assert (len(upstream.calls), pauses.seconds) == (1, [])
 
 
+PAGE = "<!DOCTYPE html>\n<html><body><h1>Please log in</h1></body></html>\n"
+ASKED = {
+    "/api/chat": ASK,
+    "/api/generate": {"model": "m", "prompt": "hi"},
+    "/api/embed": {"model": "m", "input": "hi"},
+    "/v1/chat/completions": ASK,
+    "/v1/messages": ASK | {"max_tokens": 9},
+    "/v1/responses": {"model": "m", "input": "hi"},
+}
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/event-stream", "application/json"])
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("responses", [True, False])
+def test_what_is_no_answer_at_all_is_not_asked_for_again(
+    bridged: Bridged, pauses: Pauses, kind: str, path: str, streamed: bool, responses: bool
+) -> None:
+    """A page with status 200: a portal, or a wrong address; to ask again would change nothing."""
+
+    async def page(call: Call) -> None:
+        await call.start(200, kind)
+        await call.write(PAGE, more=False)
+
+    url, upstream = bridged(page, retries=2, sleep=pauses, responses=responses)
+    reply = httpx.post(f"{url}{path}", json=ASKED[path] | {"stream": streamed}, timeout=10)
+    assert reply.status_code == 502
+    assert "Please log in" in reply.text
+    if path != "/api/embed":
+        assert "check the base URL of provider fake" in reply.text
+    assert (len(upstream.calls), pauses.seconds) == (1, [])
+
+
+def test_an_empty_stream_may_be_an_accident(bridged: Bridged, pauses: Pauses) -> None:
+    async def nothing(call: Call) -> None:
+        await call.start()
+        await call.write(": hello\n\n", more=False)
+
+    url, upstream = bridged(after(1, nothing), retries=2, sleep=pauses)
+    assert "at last" in post(url).text
+    assert len(upstream.calls) == 2
+
+
 def test_who_hangs_up_in_a_pause_is_not_asked_for_again(bridged: Bridged) -> None:
     paused = asyncio.Event()
 

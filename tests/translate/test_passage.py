@@ -712,7 +712,11 @@ def test_only_the_model_of_a_whole_reply_changes(spaced: Any):
         (b'{"choices":[],"model":"m"}', "acme sent a reply without an answer in it"),
         (b'{"model":"m"}', "acme sent a reply without an answer in it"),
         (b"[]", "acme sent something that is not JSON: []"),
-        (b"<html>busy</html>", "acme sent something that is not JSON: busy"),
+        (
+            b"<html>busy</html>",
+            "acme sent something that is not JSON: busy "
+            "(a web page: check the base URL of provider acme)",
+        ),
         (b"", "acme sent something that is not JSON: no reason given"),
         (
             b'{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"insufficient_system_resource"}]}',

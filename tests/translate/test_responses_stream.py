@@ -308,6 +308,41 @@ def through(parts: list[bytes]) -> tuple[bytes, Passage]:
     return b"".join([passing.feed(part) for part in parts]) + passing.close(), passing
 
 
+class _Counting(bytes):
+    """One read; counts the bytes that were copied to put it behind earlier ones."""
+
+    copied = 0
+
+    def __radd__(self, before: bytes) -> bytes:
+        _Counting.copied += len(before) + len(self)
+        return before + bytes(self)
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_a_long_event_in_many_reads_is_copied_once(size: int):
+    """Counted, not timed: what every read copies does not grow with what is held already."""
+    text = b'data: {"type":"response.output_text.done","text":"%b"}\n\n' % (b"x" * 60_000)
+    passing = passage()
+    _Counting.copied = 0
+    reads = [_Counting(text[at : at + size]) for at in range(0, len(text), size)]
+    assert b"".join([passing.feed(read) for read in reads]) == text
+    assert _Counting.copied <= len(text) + 4 * len(reads)
+    # what is handed out is put together once more
+    assert _Counting.copied >= len(text), "nothing was counted"
+
+
+PAGE = b"<!DOCTYPE html>\n\n<html><body>Log in</body></html>\n"
+
+
+@pytest.mark.parametrize("size", [1, len(PAGE)])
+def test_a_page_in_place_of_events_never_reaches_the_client(size: int):
+    passed, passing = through([PAGE[at : at + size] for at in range(0, len(PAGE), size)])
+    assert passing.failure is not None
+    assert not passing.failure.passing
+    assert "a web page" in passing.failure.message
+    assert b"html" not in passed
+
+
 def test_only_the_name_of_the_model_changes():
     passed, passing = through(STREAM)
     created, ping, delta, completed = re.findall(rb".+?\n\n", passed, re.DOTALL)
@@ -371,8 +406,13 @@ def test_a_whole_response_passed_on():
     ("streamed", "sent", "text"),
     [
         (True, b"{}", "acme sent a whole response instead of a stream"),
-        (False, b"<html>", "acme sent something that is not a response"),
-        (False, b"[1]", "acme sent something that is not a response"),
+        (
+            False,
+            b"<html>busy</html>",
+            "acme sent something that is not JSON: busy "
+            "(a web page: check the base URL of provider acme)",
+        ),
+        (False, b"[1]", "acme sent something that is not JSON: [1]"),
     ],
 )
 def test_a_whole_response_that_is_none(streamed: bool, sent: bytes, text: str):
