@@ -231,6 +231,7 @@ _FIELDS = (
     "exclude",
     "headers",
     "quirks",
+    "model_quirks",
     "connect_timeout",
     "first_byte_timeout",
     "idle_timeout",
@@ -244,6 +245,8 @@ def _value(key: str, value: Any, path: Path) -> Any:
     if key == "key" and value.startswith("file:"):
         # the daemon's working folder is nobody's business: relative means beside the settings
         return f"file:{path.parent / Path(value[5:].strip()).expanduser()}"
+    if key == "model_quirks":
+        return {pattern: tuple(names) for pattern, names in value.items()}
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -105,6 +105,12 @@ def _is_headers(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_header(*item) for item in value.items())
 
 
+def _is_quirks_of_models(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _list_of(quirks.is_known)(names) for names in value.values()
+    )
+
+
 def _is_origin(value: Any) -> bool:
     """As Ollama, which refuses to start over any other."""
     if not _is_filled(value) or value.count("*") > 1:
@@ -168,6 +174,11 @@ PROVIDER: Mapping[str, Kind] = {
     "exclude": _NAMES,
     "headers": Kind("a table of header names and plain texts", _is_headers, secret=True),
     "quirks": Kind(f"a list of {', '.join(quirks.NAMES)}", _list_of(quirks.is_known)),
+    "model_quirks": Kind(
+        "a table of lists of quirks by model ids or patterns of them, such as "
+        '{ "*-pro" = ["responses_only"] }',
+        _is_quirks_of_models,
+    ),
     "connect_timeout": _SECONDS,
     "first_byte_timeout": _SECONDS,
     "idle_timeout": _SECONDS,

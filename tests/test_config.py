@@ -122,6 +122,7 @@ def test_every_key_of_a_provider(file: Path) -> None:
     exclude = ["*-audio*"]
     headers = { X-Team = "search" }
     quirks = ["random_seed"]
+    model_quirks = { "*-pro" = ["responses_only", "drop:seed"] }
     connect_timeout = 3
     idle_timeout = 60.5
     """
@@ -131,6 +132,7 @@ def test_every_key_of_a_provider(file: Path) -> None:
     assert (found.include, found.exclude) == (("q*",), ("*-audio*",))
     assert dict(found.headers) == {"X-Team": "search"}
     assert found.quirks == ("random_seed",)
+    assert found.model_quirks == {"*-pro": ("responses_only", "drop:seed")}
     assert (found.connect_timeout, found.idle_timeout) == (3, 60.5)
 
 
@@ -323,6 +325,8 @@ def test_base_urls_that_are_none(pasted: str, said: str) -> None:
         ("[providers.lab]\nbase_ulr = 'x'", ['did you mean "base_url"?']),
         ("[providers.lab]\npreset = 'gropq'", ['found "gropq"', "groq"]),
         ("[providers.groq]\nquirks = ['odd']", ["providers.groq.quirks", "random_seed"]),
+        ("[providers.groq]\nmodel_quirks = ['no_stops']", ["model_quirks", "responses_only"]),
+        ("[providers.groq.model_quirks]\n'*' = ['odd']", ["model_quirks", "responses_only"]),
         ("[providers.groq]\nidle_timeout = 0", ["idle_timeout: found 0"]),
         ("[providers.groq]\nidle_timeout = '5m'", ["idle_timeout", "seconds"]),
         ("[providers.groq]\nmodels = 'x'", ["models", "a list of texts"]),

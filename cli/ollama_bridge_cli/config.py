@@ -183,6 +183,7 @@ def _provider(row: Provider) -> dict[str, Any]:
         "exclude": list(row.exclude),
         "headers": {name: _shown(name, value) for name, value in row.headers.items()},
         "quirks": list(row.quirks),
+        "model_quirks": {pattern: list(names) for pattern, names in row.model_quirks.items()},
         "connect_timeout": row.connect_timeout,
         "first_byte_timeout": row.first_byte_timeout,
         "idle_timeout": row.idle_timeout,

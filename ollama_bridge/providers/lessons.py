@@ -27,6 +27,10 @@ TEMPLATE = frozenset({400, 422, 500})
 """Statuses of a server whose chat template stumbles, as well."""
 
 
+ROUTE = frozenset({400, 403, 404, 405, 422, 501})
+"""Statuses with which a model is said to be on another route."""
+
+
 class Lesson(NamedTuple):
     """An edit to make before asking again."""
 
@@ -45,19 +49,36 @@ class Rule(NamedTuple):
 
 
 def lesson(
-    refusal: Refusal, body: Body, tried: Collection[str] = (), sent: Collection[bytes] = ()
+    refusal: Refusal,
+    body: Body,
+    tried: Collection[str] = (),
+    sent: Collection[bytes] = (),
+    response: Body | None = None,
 ) -> Lesson | None:
     """What to do differently, if the refusal tells.
 
-    `tried` are the lessons of this request, `sent` the marks of the bodies that were refused.
+    `tried` are the lessons of this request, `sent` the marks of the bodies that were refused;
+    `response` is the body as it was sent to /v1/responses, if it was.
     """
     if len(tried) >= MOST:
         return None
     refused = {mark(body), *sent}
-    for found in _candidates(refusal, body):
-        if found.quirk not in tried and mark(_edited(found.quirk, body)) not in refused:
+    for found in _candidates(refusal, body, response):
+        if found.quirk in tried:
+            continue
+        if _goes_elsewhere(found.quirk, body, response) or (
+            mark(_edited(found.quirk, body)) not in refused
+        ):
             return found
     return None
+
+
+def _goes_elsewhere(name: str, body: Body, response: Body | None) -> bool:
+    """Whether the same body is another request with this edit: on another route, or with less."""
+    kind, _, path = name.partition(":")
+    if kind == quirks.NOT_IN_RESPONSE:
+        return response is not None and _value(response, path) is not None
+    return kind == quirks.RESPONSES_ONLY and response is None and "messages" in body
 
 
 def mark(body: Body) -> bytes:
@@ -94,6 +115,27 @@ _SCHEMA_KEY = _words(
 )
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        (_words(r"v1/responses\b"), _words(r"\bonly\b|\buse\b|instead")),
+        (quirks.RESPONSES_ONLY,),
+        ROUTE,
+    ),
+    Rule(
+        (_words(r"not (?:a chat model|accessible|supported)\b.*/chat/completions"),),
+        (quirks.RESPONSES_ONLY,),
+        ROUTE,
+    ),
+    Rule((_words(r"chat_?completions? operation does not work"),), (quirks.RESPONSES_ONLY,), ROUTE),
+    Rule(
+        (
+            _words(
+                r"encrypted.content.*could not be verified|signature.{0,40}(?:invalid|not valid)|"
+                r"invalid.{0,20}signature"
+            ),
+        ),
+        ("drop_in_messages:reasoning_details",),
+        kept=False,
+    ),
     Rule((_words(r"tool_use_failed|failed_generation"),), ("calmer",), kept=False),
     Rule((_words(r"max_completion_tokens"), _UNSUPPORTED), ("new_token_limit", "old_token_limit")),
     Rule((_words(r"\bmax_tokens\b"), _UNSUPPORTED), ("new_token_limit",)),
@@ -163,8 +205,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         (
             _words(
-                r"^(?!.*invalid schema).*(?:response_?format|json_schema|json_object|json.mode|"
-                r"structured output)"
+                r"^(?!.*invalid schema).*(?:response_?format|text\.format|json_schema|json_object|"
+                r"json.mode|structured output)"
             ),
             _CHOICE,
         ),
@@ -213,9 +255,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _candidates(refusal: Refusal, body: Body) -> Iterator[Lesson]:
+def _candidates(refusal: Refusal, body: Body, response: Body | None) -> Iterator[Lesson]:
     """Every lesson this refusal may teach, the most certain first."""
     said = _said(refusal)
+    if response is not None and refusal.status in PLAIN:
+        yield from _of_response(refusal, response)
     for rule in RULES:
         if refusal.status in rule.statuses and all(each.search(said) for each in rule.patterns):
             yield from (Lesson(edit, rule.kept) for edit in rule.edits)
@@ -224,6 +268,32 @@ def _candidates(refusal: Refusal, body: Body) -> Iterator[Lesson]:
         yield from _of_effort(said, body)
         yield from _of_messages(refusal, body)
         yield from _of_fields(refusal, body)
+
+
+# What was added on the way to /v1/responses.
+
+_ADDED: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("include", _words(r"\binclude\b|encrypted.content is not supported")),
+    ("reasoning.summary", _words(r"reasoning\.summary|reasoning summar")),
+    ("store", _words(r"\bstore\b")),
+)
+"""Fields that no client asked for, and how a refusal speaks of them."""
+
+
+def _of_response(refusal: Refusal, response: Body) -> Iterator[Lesson]:
+    said = _said(refusal)
+    if not _CHOICE.search(said) and "verified" not in said:
+        return
+    for path, pattern in _ADDED:
+        if _value(response, path) is not None and pattern.search(said):
+            yield Lesson(f"{quirks.NOT_IN_RESPONSE}:{path}")
+
+
+def _value(response: Body, path: str) -> object:
+    found: object = response
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
 
 
 def _said(refusal: Refusal) -> str:

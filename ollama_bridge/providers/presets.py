@@ -30,6 +30,9 @@ _LLAMA_CPP = {
 
 _CAN_STOP_THINKING = {**EFFORTS, "off": "none"}
 
+_NO_CHAT = dict.fromkeys(("*codex*", "*-pro", "*-pro-2*", "*deep-research*"), ("responses_only",))
+"""Families that have never had chat completions (A9); others are learned when they refuse."""
+
 _HOSTED = (
     Provider(
         name="openai",
@@ -42,6 +45,7 @@ _HOSTED = (
             "say_json",
             "content_null",
         ),
+        model_quirks=_NO_CHAT,
         embed_batch=2048,
         responses=True,
     ),

@@ -51,6 +51,8 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     quirks: tuple[str, ...] = ()
     """Names of request edits in `quirks.QUIRKS`, applied in this order."""
+    model_quirks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING)
+    """More of them for the models whose id fits a pattern, such as `*-pro`."""
     extra_options: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Ollama options beyond the OpenAI ones that this service takes, and its names for them."""
     efforts: Mapping[str, str] = field(default_factory=lambda: EFFORTS)

@@ -8,12 +8,30 @@ What is learned from a refusal is one more name (`lessons`).
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import translate
 
 from ollama_bridge.providers.edits import formats, limits, schemas, thoughts, turns
 from ollama_bridge.providers.edits.shape import Body
+from ollama_bridge.providers.provider import Provider
 
 Edit = Callable[[Body], None]
+
+RESPONSES_ONLY = "responses_only"
+"""The edit that is no change of a body: it makes a request of another form of it."""
+
+NOT_IN_RESPONSE = "not_in_response"
+"""Begins the name of a field that is left out of that other form."""
+
+
+def responses_only(_body: Body) -> None:
+    """The model speaks only /v1/responses: chats are translated to that."""
+
+
+def not_in_response(_path: str, _body: Body) -> None:
+    """A field of a chat that was translated to /v1/responses is refused there: it is left out."""
+
 
 QUIRKS: Mapping[str, Edit] = {
     edit.__name__: edit
@@ -61,6 +79,7 @@ QUIRKS: Mapping[str, Edit] = {
         formats.close_objects,
         schemas.plain_schemas,
         schemas.filled_schemas,
+        responses_only,
     )
 }
 
@@ -86,6 +105,7 @@ WITH_VALUE: Mapping[str, Callable[[str, Body], None]] = {
         thoughts.effort,
         lacks,
         embed_batch,
+        not_in_response,
     )
 }
 """Edits that need to know one thing more, written after a colon: `drop:seed`."""
@@ -126,6 +146,25 @@ def meaning(name: str) -> str:
 def explained(names: Iterable[str]) -> str:
     """Names with what they are for, on one line."""
     return " ".join(f"{name} ({meaning(name).rstrip('.')});" for name in names).rstrip(";")
+
+
+def of(provider: Provider, model: str) -> tuple[str, ...]:
+    """The edits that a provider's row has for one of its models."""
+    if not provider.model_quirks:
+        return provider.quirks
+    more = _of_model(tuple(provider.model_quirks.items()), model)
+    return provider.quirks + more if more else provider.quirks
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_model(patterns: tuple[tuple[str, tuple[str, ...]], ...], model: str) -> tuple[str, ...]:
+    fits = re.IGNORECASE
+    return tuple(
+        name
+        for pattern, names in patterns
+        if re.match(translate(pattern), model, fits)
+        for name in names
+    )
 
 
 def apply(names: tuple[str, ...], body: Body) -> None:

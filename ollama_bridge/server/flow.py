@@ -19,12 +19,16 @@ class Limits(NamedTuple):
 class Sink(Protocol):
     """Takes a body read by read."""
 
-    over: bool
-    """Nothing more is wanted."""
-    patience: float | None
-    """Seconds that are left for the rest of the body; None while there is no hurry."""
     told: bool
     """Something of an answer came since this was last set to False: not only signs of life."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is wanted."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that are left for the rest of the body; None while there is no hurry."""
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """Use what was read; what comes back has to be awaited before more is read."""

@@ -22,6 +22,9 @@ MODELS = 1000
 LESSONS = 32
 """Most lessons of one model."""
 
+NO_ROUTE = frozenset({404, 405, 501})
+"""Statuses of a server that has no such route."""
+
 LACKS = "lacks:"
 """Begins the name of a lesson that no edit can mend: `lacks:tools`."""
 
@@ -89,6 +92,12 @@ class Course:
         """Those to be remembered once an answer comes."""
         self.body: Body | None = None
         """The request as it was sent last."""
+        self.response: Body | None = None
+        """The same as it went to /v1/responses, if it did."""
+        self.before: BridgeError | None = None
+        """The refusal that sent the request there."""
+        self.is_back = False
+        """There is no such route after all."""
         self._refused: list[bytes] = []
         """Marks of what was sent in vain."""
         self.said = b""
@@ -103,7 +112,10 @@ class Course:
         if self.body is None:
             return None
         passage.decode(self.body)
-        found = lessons.lesson(refusal, self.body, self.names, self._refused)
+        if self.response is not None and refusal.status in NO_ROUTE:
+            refusal = self._back(refusal)
+        tried = [*self.names, quirks.RESPONSES_ONLY] if self.is_back else self.names
+        found = lessons.lesson(refusal, self.body, tried, self._refused, self.response)
         self._refused.append(lessons.mark(self.body))
         if found is not None:
             self.names.append(found.quirk)
@@ -111,11 +123,20 @@ class Course:
                 self.kept.append(found.quirk)
         return found
 
+    def _back(self, refusal: Refusal) -> Refusal:
+        """The service has no such route after all: what it said about the chat is all there is."""
+        if quirks.RESPONSES_ONLY not in self.names or self.before is None:
+            return refusal
+        for names in (self.names, self.kept):
+            names.remove(quirks.RESPONSES_ONLY)
+        self.is_back, self.response = True, None
+        return self.before.refusal or refusal
+
 
 def prepare(body: Body, names: tuple[str, ...], course: Course | None) -> None:
     """Make the edits of these names, just before the body is sent."""
     if course is not None:
-        course.body = body
+        course.body, course.response = body, None
     if names:
         passage.decode(body)
         quirks.apply(names, body)

@@ -12,6 +12,7 @@ from ollama_bridge.errors import (
     UpstreamBroke,
     UpstreamFailed,
 )
+from ollama_bridge.providers import quirks
 from ollama_bridge.server import compressed, pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import SSE, Exchange
@@ -187,6 +188,8 @@ async def _ask(errand: Errand, request: passage.Request, path: str) -> None:
     """Ask for `path`; a text completion is asked for as a chat where there are only chats."""
     reply = _reply(errand, request)
     chat = passage.as_chat(request) if path == COMPLETIONS else None
+    if chat is not None and quirks.RESPONSES_ONLY in errand.edits:
+        request, path, reply.as_text, chat = chat, CHAT, True, None
     try:
         opened = await _opened(errand, request, path)
     except UpstreamFailed as error:

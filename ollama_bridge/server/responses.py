@@ -2,6 +2,7 @@
 
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import BadRequest, NotSupported, UpstreamFailed
+from ollama_bridge.providers import quirks
 from ollama_bridge.server import compressed, pump
 from ollama_bridge.server.bridge import Bridge
 from ollama_bridge.server.exchange import SSE, Exchange
@@ -54,7 +55,7 @@ def _check_abilities(entry: Entry, request: wire.Request) -> None:
 
 
 async def _answer(errand: Errand, request: wire.Request, body: bytes) -> None:
-    if errand.provider.responses:
+    if errand.provider.responses or quirks.RESPONSES_ONLY in errand.edits:
         opened = await _passed_on(errand, request, body)
         if opened is not None:
             passage = Passage(

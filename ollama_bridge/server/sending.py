@@ -11,14 +11,20 @@ from typing import Any, NamedTuple
 from ollama_bridge import spending
 from ollama_bridge.catalog import Entry
 from ollama_bridge.errors import BridgeError, LimitReached, NotSupported, UpstreamFailed
+from ollama_bridge.providers import quirks
 from ollama_bridge.providers.provider import Provider, Target
 from ollama_bridge.server import learning, patience
 from ollama_bridge.server.bridge import Bridge, Upstream
 from ollama_bridge.server.exchange import Exchange
 from ollama_bridge.server.learning import Course
 from ollama_bridge.server.pump import Opened
-from ollama_bridge.translate import passage, printed_calls, thoughts, tools
+from ollama_bridge.server.translated import Translated
+from ollama_bridge.translate import chat_as_responses, passage, printed_calls, thoughts, tools
+from ollama_bridge.translate.generate import CHAT
+from ollama_bridge.translate.responses import PATH as RESPONSES
+from ollama_bridge.translate.responses_as_chat import Chunks
 from ollama_bridge.translate.stats import Stopwatch
+from ollama_bridge.wire.stamp import NANOSECONDS
 
 
 class Errand(NamedTuple):
@@ -130,7 +136,11 @@ class Errand(NamedTuple):
             return False
         if (found := course.learn(refusal)) is not None:
             learning.told(self.target, found, refusal)
+            if found.quirk == quirks.RESPONSES_ONLY:
+                course.before = error
             return True
+        if course.before is not None and course.is_back:
+            raise course.before from error  # what came after it was about another route
         if refusal.generation and not course.said:
             course.said = printed_calls.reply(refusal.generation, course.body or {})
             return bool(course.said)
@@ -157,7 +167,27 @@ class Errand(NamedTuple):
             thoughts.restore(body, find, text="thoughts_back" in names)
         learning.prepare(body, names, course)
         self._spend()
+        if path == CHAT and quirks.RESPONSES_ONLY in names:
+            return await self._translated(body, names)
         return await self._sent(lambda upstream: upstream.open(path, body, model=self.name))
+
+    async def _translated(self, body: dict[str, Any], names: Sequence[str]) -> Opened:
+        """The reply to a chat that is asked for in the other form, and read as one of a chat."""
+        passage.decode(body)
+        parted = (name.partition(":") for name in names)
+        left_out = [path for kind, _, path in parted if kind == quirks.NOT_IN_RESPONSE]
+        sent = chat_as_responses.to_responses(body, left_out)
+        if self.exchange.course is not None:
+            self.exchange.course.response = sent
+        opened = await self._sent(lambda up: up.open(RESPONSES, sent, model=self.name))
+        options = body.get("stream_options")
+        chunks = Chunks(
+            self.target.model,
+            stops=_texts(body.get("stop")),
+            wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+            created=self.bridge.clock() // NANOSECONDS,
+        )
+        return Translated(opened, chunks)
 
     async def ask(self, method: str, path: str, content: bytes) -> Opened:
         """The reply of a real Ollama's own API, once its status is known to be good."""
@@ -174,7 +204,8 @@ class Errand(NamedTuple):
     @property
     def edits(self) -> tuple[str, ...]:
         """Names of all that is done differently for this target."""
-        names = self.provider.quirks + self.bridge.memory.of(self.target)
+        provider, model = self.target.provider, self.target.model
+        names = quirks.of(provider, model) + self.bridge.memory.of(self.target)
         course = self.exchange.course
         return course.names_for(names) if course is not None and course.names else names
 
@@ -242,6 +273,12 @@ class Errand(NamedTuple):
             raise
         log["upstream"] = 200
         return opened
+
+
+def _texts(given: Any) -> list[str]:
+    """Stop strings, of which a client may also give one alone."""
+    found = given if isinstance(given, list) else [given]
+    return [text for text in found if isinstance(text, str) and text]
 
 
 Attempt = Callable[[Errand], Awaitable[None]]

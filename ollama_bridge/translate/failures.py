@@ -97,7 +97,9 @@ def unreadable(said: bytes, provider: str) -> UpstreamBroke:
     The service may have done the work and charge for it, so that another try is not free either.
     """
     text = said[:_LOOK].decode(errors="replace")
-    advice = f" (a web page: check the base URL of provider {provider})" if _PAGE.search(text) else ""
+    advice = (
+        f" (a web page: check the base URL of provider {provider})" if _PAGE.search(text) else ""
+    )
     return UpstreamBroke(
         f"{provider} sent something that is not JSON: {sentence(text)}{advice}", passing=False
     )

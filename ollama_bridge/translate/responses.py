@@ -82,8 +82,9 @@ def passed_on(
     """The same request for a service that has this route itself: only what must differ does."""
     body = {key: value for key, value in fields.items() if key.lower() != "model"}
     body["model"] = model
-    if request.max_output_tokens is not None and request.max_output_tokens < _LEAST:
-        body["max_output_tokens"] = _LEAST  # less is refused (quirk G17c)
+    limit = request.max_output_tokens
+    if limit is not None and limit < responses.LEAST_TOKENS:
+        body["max_output_tokens"] = responses.LEAST_TOKENS
     if own is None:
         return body
     if own.system and not request.instructions:
@@ -121,8 +122,6 @@ _OPTIONS = {
     "num_predict": "max_output_tokens",
 }
 """Ollama's options that this API has, and its names for them."""
-
-_LEAST = 16
 
 
 def _sampling(request: responses.Request, own: Customised | None, extra: Mapping[str, str]) -> Body:

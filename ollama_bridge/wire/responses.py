@@ -17,6 +17,9 @@ from ollama_bridge.wire.go_json import Place, Read, Shape, exactly, integer, pla
 Json = Any
 Object = dict[str, Json]
 
+LEAST_TOKENS = 16
+"""A lower limit of an answer's length is refused (upstream-quirks G17c)."""
+
 
 class Request(Struct, forbid_unknown_fields=True, gc=False):
     """POST /v1/responses; the fields from `include` on change nothing here."""

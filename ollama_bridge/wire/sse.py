@@ -14,8 +14,8 @@ LIMIT = 32 * 1024 * 1024
 DONE = b"[DONE]"
 """The payload that ends OpenAI's streams."""
 
-_NAMES = frozenset({b"event", b"id", b"retry", b"data"})
-"""The fields of an event; a line without a colon is a field without a value."""
+_NAMES = frozenset({b"event", b"id", b"retry", b"data", b""})
+"""The fields of an event, and the one that makes a comment; a line may also be a name alone."""
 
 _MOST_STRAY = 400
 """Bytes of stray lines that are enough to tell what they are."""
@@ -110,9 +110,8 @@ class EventCutter:
     def _note(self, line: bytes) -> None:
         if line[:6] == b"event:":
             self._failed = line[6:].strip() == b"error"
-        elif len(self.stray) < _MOST_STRAY and line[:1] != b":":
-            if line.partition(b":")[0] not in _NAMES:
-                self.stray += line[:_MOST_STRAY] + b"\n"
+        elif len(self.stray) < _MOST_STRAY and line.partition(b":")[0] not in _NAMES:
+            self.stray += line[:_MOST_STRAY] + b"\n"
 
     def _gather(self, payload: bytes) -> None:
         self._gathered = self._gathered + len(payload) if self._event else len(payload)

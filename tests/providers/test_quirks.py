@@ -23,6 +23,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"max_completion_tokens": 9},
     ),
     ("random_seed", {"seed": 0}, {"random_seed": 0}),
+    ("responses_only", {"stop": ["x"]}, {"stop": ["x"]}),
     ("no_stream_options", {"stream_options": {"include_usage": True}}, {}),
     ("first_four_stops", {"stop": list("abcdef")}, {"stop": list("abcd")}),
     ("first_four_stops", {"stop": list("abcd")}, {"stop": list("abcd")}),

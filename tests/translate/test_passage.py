@@ -714,8 +714,7 @@ def test_only_the_model_of_a_whole_reply_changes(spaced: Any):
         (b"[]", "acme sent something that is not JSON: []"),
         (
             b"<html>busy</html>",
-            "acme sent something that is not JSON: busy "
-            "(a web page: check the base URL of provider acme)",
+            "acme sent something that is not JSON: busy (a web page: check the base URL of provider acme)",
         ),
         (b"", "acme sent something that is not JSON: no reason given"),
         (

@@ -409,8 +409,7 @@ def test_a_whole_response_passed_on():
         (
             False,
             b"<html>busy</html>",
-            "acme sent something that is not JSON: busy "
-            "(a web page: check the base URL of provider acme)",
+            "acme sent something that is not JSON: busy (a web page: check the base URL of provider acme)",
         ),
         (False, b"[1]", "acme sent something that is not JSON: [1]"),
     ],
