@@ -1,7 +1,7 @@
 """/v1/messages and /v1/messages/count_tokens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry
@@ -20,10 +20,12 @@ from ollama_bridge.server.inference import find, note
 from ollama_bridge.server.routes import Routes
 from ollama_bridge.server.sending import Errand
 from ollama_bridge.translate import anthropic
-from ollama_bridge.translate.anthropic_stream import Events, Head, Whole
+from ollama_bridge.translate.anthropic_stream import Events, Head, Whole, with_own_ids
 from ollama_bridge.translate.generate import CHAT
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Ending, Stopwatch, estimate
+from ollama_bridge.translate.thoughts import Thoughts
+from ollama_bridge.translate.tools import Call
 from ollama_bridge.wire import anthropic as wire
 
 PING_EVERY = 10.0
@@ -133,6 +135,10 @@ async def _ask(errand: Errand, request: wire.MessagesRequest, request_id: str) -
     seed = f"{request_id}{request.model}"
     head = Head(request.model, seed, estimate(question.characters), request_id)
     writer = (Events if request.stream else Whole)(head, ending)
+
+    def keep(calls: Sequence[Call], found: Thoughts) -> None:
+        errand.keep(with_own_ids(calls, seed), found)
+
     reply = Reply(
         writer,
         watch,
@@ -143,7 +149,7 @@ async def _ask(errand: Errand, request: wire.MessagesRequest, request_id: str) -
         seed=seed,
         ending=ending,
         drop_cut_calls=True,
-        keep=errand.keep if "tools" in body else None,
+        keep=keep if "tools" in body else None,
     )
     asked = tuple(body.get("stop") or ())
     opened = await errand.open(CHAT, body)

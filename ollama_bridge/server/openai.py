@@ -160,9 +160,10 @@ async def _answer(errand: Errand, request: passage.Request, path: str) -> None:
 
 def _reply(errand: Errand, request: passage.Request) -> passed.Stream | passed.Whole:
     provider, characters = errand.provider.name, request.characters
+    keep = errand.keep if "tools" in request.fields else None
     if not request.stream:
         return passed.Whole(
-            errand.name, errand.watch, provider=provider, prompt_characters=characters
+            errand.name, errand.watch, provider=provider, prompt_characters=characters, keep=keep
         )
     return passed.Stream(
         errand.name,
@@ -170,6 +171,7 @@ def _reply(errand: Errand, request: passage.Request) -> passed.Stream | passed.W
         provider=provider,
         wants_usage=request.wants_usage,
         prompt_characters=characters,
+        keep=keep,
     )
 
 

@@ -50,6 +50,7 @@ class Recollection:
             for call in calls
             for key in _keys(provider, call.id, call.name, tools.text_of(call.arguments))
         )
+        keys += tuple((provider, f"id {tools.short_id(call.id)}") for call in calls)
         self._turns[self._next] = self._now(), size, thoughts, keys
         self._places |= dict.fromkeys(keys, self._next)
         self._next += 1

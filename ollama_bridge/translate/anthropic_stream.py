@@ -68,10 +68,10 @@ class Events:
         """A block for each call, its input in one piece."""
         self._called = bool(calls)
         said = self._close()
-        for place, call in enumerate(calls):
+        for call in with_own_ids(calls, self._head.seed):
             self._index += 1
             given = quoted(encoded(call.arguments))
-            said += self._start(_call(call, {}, self._head.seed, place))
+            said += self._start(_call(call, {}))
             said += _event(
                 "content_block_delta",
                 f'"index":{self._index},"delta":{{"type":"input_json_delta","partial_json":{given}}}',
@@ -157,10 +157,8 @@ class Whole:
     def done(self, reason: str, stats: Stats, logprobs: Logprobs | None = None) -> bytes:  # noqa: ARG002
         """Everything at once."""
         blocks = [_block(kind, "".join(pieces)) for kind, pieces in self._said]
-        blocks += [
-            _call(call, call.arguments, self._head.seed, place)
-            for place, call in enumerate(self._calls)
-        ]
+        calls = with_own_ids(self._calls, self._head.seed)
+        blocks += [_call(call, call.arguments) for call in calls]
         why, stop = _reason(self._ending, called=bool(self._calls))
         usage = _usage(stats.prompt_eval_count, stats.eval_count)
         end = f'"stop_reason":"{why}","stop_sequence":{stop},"usage":{usage}}}'
@@ -200,11 +198,17 @@ def _block(kind: str, text: str) -> str:
     return f'{{"type":"thinking","thinking":{quoted(text)},"signature":"{signature}"}}'
 
 
-def _call(call: Call, given: dict[str, Any], seed: str, place: int) -> str:
+def with_own_ids(calls: Sequence[Call], seed: str) -> list[Call]:
     """Clients know a call by its id while a conversation lasts, so each has one of its own."""
-    call_id = long_id("toolu_", seed, place, call.id)
+    return [
+        call._replace(id=long_id("toolu_", seed, place, call.id))
+        for place, call in enumerate(calls)
+    ]
+
+
+def _call(call: Call, given: dict[str, Any]) -> str:
     return (
-        f'{{"type":"tool_use","id":"{call_id}","name":{quoted(call.name)},'
+        f'{{"type":"tool_use","id":"{call.id}","name":{quoted(call.name)},'
         f'"input":{encoded(given)}}}'
     )
 

@@ -18,6 +18,7 @@ from ollama_bridge.errors import UpstreamBroke, UpstreamFailed
 from ollama_bridge.translate import embed, failures, lines, pieces
 from ollama_bridge.translate.passage import envelope
 from ollama_bridge.translate.stats import CHARACTERS_PER_TOKEN, FAILED, Stopwatch, estimate
+from ollama_bridge.translate.thoughts import Eavesdropper, Keep
 from ollama_bridge.wire import openai
 from ollama_bridge.wire.sse import DONE, LIMIT, EventCutter
 
@@ -93,7 +94,10 @@ class Stream:
         provider: str,
         wants_usage: bool = False,
         prompt_characters: Characters = _unknown,
+        keep: Keep | None = None,
     ) -> None:
+        """`keep` is told the thoughts behind tool calls, for providers that want them back."""
+        self._thoughts = Eavesdropper(keep) if keep else None
         self.estimated = False
         """The counts are ours: the upstream told none, perhaps because nobody asked for them."""
         self.as_text = False
@@ -157,6 +161,8 @@ class Stream:
             self._check_end()
         except UpstreamBroke as error:
             return said + self._fail(error)
+        if self._thoughts is not None:
+            self._thoughts.close()
         return said + b"data: [DONE]\n\n"
 
     def fail(self, error: UpstreamBroke) -> bytes:
@@ -170,6 +176,8 @@ class Stream:
         try:
             for payload in payloads:
                 said.append(self._event(payload))
+                if self._thoughts is not None:
+                    self._thoughts.hear(payload)
                 if self.over:
                     break
         except UpstreamBroke as error:
@@ -233,7 +241,9 @@ class Whole:
         *,
         provider: str,
         prompt_characters: Characters = _unknown,
+        keep: Keep | None = None,
     ) -> None:
+        self._thoughts = Eavesdropper(keep) if keep else None
         self.estimated = False
         self.as_text = False
         self.over = self.finished = False
@@ -344,6 +354,8 @@ class Whole:
         return self._told_as(body)
 
     def _told_as(self, body: bytes) -> bytes:
+        if self._thoughts is not None:
+            self._thoughts.hear_all(body)
         return self._renamed(pieces.as_text(body) if self.as_text else _told_twice(body))
 
 

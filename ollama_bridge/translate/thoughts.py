@@ -59,6 +59,52 @@ class Listener:
             self._keep(calls, found)
 
 
+_MARKS = (b'"reasoning', b'"thinking"', b'"extra_content"', b'"tool_calls"')
+"""What of a reply is worth reading for the sake of its thoughts; escaped inside a text."""
+
+
+class Eavesdropper:
+    """The same for a reply that passes through unread: of a stream only what holds marks is read.
+
+    It hears, and never spoils: what cannot be read is somebody else's to complain about.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self._listener = Listener(keep)
+        self._calls = tools.Gatherer()
+
+    def hear(self, payload: bytes) -> None:
+        """An event of a stream."""
+        if any(mark in payload for mark in _MARKS):
+            self._read(payload, whole=False)
+
+    def hear_all(self, body: bytes) -> None:
+        """A whole reply."""
+        self._read(body, whole=True)
+        self.close()
+
+    def close(self) -> None:
+        """The reply is complete."""
+        try:
+            calls = self._calls.close({}, "")
+        except tools.Unusable:
+            return
+        self._listener.close(calls, self._calls.extras)
+
+    def _read(self, payload: bytes, *, whole: bool) -> None:
+        try:
+            choices = openai.chunk(payload).choices or ()
+            for choice in choices:
+                said = choice.delta or choice.message
+                if said is None or choice.index:
+                    continue
+                self._listener.hear(said)
+                if said.tool_calls:
+                    (self._calls.whole if whole else self._calls.feed)(said.tool_calls)
+        except (ValueError, RecursionError):
+            return
+
+
 def restore(body: Mapping[str, Any], find: Find, *, text: bool) -> None:
     """Put back what is known of each turn with calls; `text` with the thoughts themselves.
 
