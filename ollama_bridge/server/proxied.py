@@ -18,6 +18,9 @@ from ollama_bridge.server import flow
 from ollama_bridge.server.http1 import HEAD_LIMIT, HELD, Broken
 from ollama_bridge.server.pool import KEPT_SECONDS
 
+LOOK = 1.0
+"""Seconds of silence after which the connection is looked at."""
+
 
 class Form(NamedTuple):
     """A request but for its body."""
@@ -113,20 +116,39 @@ class _Received:
         return self._response.content.at_eof()
 
     async def read(self) -> bytes:
-        due, limits = self._first_due, self._limits
-        within = asyncio.timeout_at(due) if due else asyncio.timeout(limits.idle)
-        try:
-            async with within:
-                data = await self._response.content.readany()
-        except (aiohttp.ClientError, RuntimeError) as error:  # RuntimeError: it is closed already
-            raise _ours(error) from error
-        except TimeoutError as error:
-            if not within.expired():  # somebody else's limit
-                raise
-            self._response.close()
-            raise _silent(limits.first_byte if due else limits.idle) from error
+        now = asyncio.get_running_loop().time
+        first, limits = self._first_due, self._limits
+        due = first or now() + limits.idle
+        while (data := await self._next(min(due, now() + LOOK))) is None:
+            if self._is_lost():
+                raise Broken("what it sent is not HTTP/1.1")
+            if now() >= due:
+                self._response.close()
+                raise _silent(limits.first_byte if first else limits.idle)
         self._first_due = None
         return data
+
+    async def _next(self, due: float) -> bytes | None:
+        """The next bytes; None when nothing has come until then."""
+        within = asyncio.timeout_at(due)
+        try:
+            async with within:
+                return await self._response.content.readany()
+        except (aiohttp.ClientError, RuntimeError) as error:  # RuntimeError: it is closed already
+            raise _ours(error) from error
+        except TimeoutError:
+            if not within.expired():  # somebody else's limit
+                raise
+            return None
+
+    def _is_lost(self) -> bool:
+        """Whether there is no connection any more, and aiohttp never told the body's reader.
+
+        It closes a connection on which something else than HTTP came, but a body that had begun
+        waits on.
+        """
+        connection = self._response.connection
+        return connection is not None and connection.transport is None
 
     async def push(self, sink: flow.Sink) -> None:
         await flow.pull(self, sink)
