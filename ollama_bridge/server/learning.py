@@ -112,7 +112,7 @@ class Course:
         if self.body is None:
             return None
         passage.decode(self.body)
-        if self.response is not None and refusal.status in NO_ROUTE:
+        if self.response is not None and self._is_in_vain(refusal):
             refusal = self._back(refusal)
         tried = [*self.names, quirks.RESPONSES_ONLY] if self.is_back else self.names
         found = lessons.lesson(refusal, self.body, tried, self._refused, self.response)
@@ -122,6 +122,11 @@ class Course:
             if found.kept:
                 self.kept.append(found.quirk)
         return found
+
+    def _is_in_vain(self, refusal: Refusal) -> bool:
+        """Whether the service has no such route, or says there what it said before."""
+        before = self.before.refusal if self.before is not None else None
+        return refusal.status in NO_ROUTE or (before is not None and before.text == refusal.text)
 
     def _back(self, refusal: Refusal) -> Refusal:
         """The service has no such route after all: what it said about the chat is all there is."""

@@ -104,6 +104,17 @@ def test_where_there_is_no_such_route_the_first_refusal_stands(
     assert learned(url) == []
 
 
+def test_who_says_the_same_there_is_not_asked_there_again(bridged: Bridged) -> None:
+    """A gateway that answers every path alike."""
+    refusal = error(TOOLS_AND_EFFORT)
+    url, upstream = bridged(refusing((400, refusal), lambda _: refusal))
+    for _ in range(2):
+        reply = ask(url, tools=[TOOL], think=True)
+        assert reply.json()["message"]["content"] == "by chat"
+    assert paths(upstream) == ["/chat/completions", "/responses", *["/chat/completions"] * 2]
+    assert learned(url) == ["no_effort_with_tools"]
+
+
 def test_tools_with_effort_go_there_too(bridged: Bridged) -> None:
     """Thinking is kept; the other way out, to think no more, is for who has no such route."""
     url, upstream = bridged(refusing((400, error(TOOLS_AND_EFFORT, param="reasoning_effort"))))

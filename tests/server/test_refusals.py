@@ -122,7 +122,7 @@ REFUSALS = [
         {"tools": [WEATHER], "think": "high"},
         lambda body: "tools" in body and body.get("reasoning_effort") != "none",
         openai_error(
-            "Function tools with reasoning_effort are not supported in /v1/chat/completions.",
+            "Function tools with reasoning_effort are not supported: set it to 'none'.",
             "reasoning_effort",
         ),
     ),
@@ -434,6 +434,108 @@ def test_an_upstream_that_refuses_everything_ends_in_its_own_words(bridged: Brid
     assert len(upstream.calls) == 6
     status = httpx.get(f"{url}/_bridge/status", headers=TOKEN, timeout=10).json()
     assert status["learned"] == [], "what helped nobody is not remembered"
+
+
+class Ladder(NamedTuple):
+    """One thing that is refused in every form: how often it is asked, and in which forms."""
+
+    row: str
+    asked: Body
+    said: str
+    forms: list[Any]
+    shown: Callable[[Body], Any]
+    """What of a body tells its form."""
+
+
+LADDERS = [
+    Ladder(
+        "streams (A10, A13)",
+        {"stream": True},
+        "Your organization must be verified to stream this model; stream is not supported.",
+        [True, False],
+        lambda body: body["stream"],
+    ),
+    Ladder(
+        "streams alone (A13)",
+        {"stream": False},
+        "This model only supports stream mode, please enable the stream parameter.",
+        [False, True],
+        lambda body: body["stream"],
+    ),
+    Ladder(
+        "stream options (A11)",
+        {"stream": True},
+        "Unrecognized request argument supplied: stream_options",
+        [True, False],
+        lambda body: "stream_options" in body,
+    ),
+    Ladder(
+        "a system prompt (B1b, B3)",
+        {"messages": DEMANDING["messages"]},
+        "System role not supported",
+        [["system", "user"], ["user"]],
+        lambda body: [turn["role"] for turn in body["messages"]],
+    ),
+    Ladder(
+        "a schema (E5, E8)",
+        {"format": SCHEMA},
+        "This response_format type is unavailable now",
+        ["json_schema", "json_object", None],
+        lambda body: body.get("response_format", {}).get("type"),
+    ),
+    Ladder(
+        "tools with effort (A8)",
+        {"tools": [WEATHER], "think": "high"},
+        "Function tools with reasoning_effort are not supported for m in /v1/chat/completions. "
+        "Please use /v1/responses instead.",
+        [
+            ("high", None),
+            (None, {"effort": "high", "summary": "auto"}),
+            ("none", None),
+            (None, None),
+        ],
+        lambda body: (body.get("reasoning_effort"), body.get("reasoning")),
+    ),
+    Ladder(
+        "a limit (A15, G17)",
+        {"options": {"num_predict": 9000}},
+        "max_tokens is too large: 9000. This model supports at most 4096 completion tokens.",
+        [9000, 4096],
+        lambda body: body.get("max_tokens"),
+    ),
+    Ladder(
+        "many stop strings (A6)",
+        {"options": {"stop": list("abcdef")}},
+        "Invalid 'stop': array too long. Expected an array with maximum length 4.",
+        [list("abcdef"), list("abcd"), None],
+        lambda body: body.get("stop"),
+    ),
+    Ladder(
+        "a stop string (A5)",
+        {"options": {"stop": ["END"]}},
+        "Unsupported parameter: 'stop' is not supported with this model.",
+        [["END"], None],
+        lambda body: body.get("stop"),
+    ),
+]
+"""The steps down of everything the bridge says of itself that it steps down from."""
+
+
+@pytest.mark.parametrize("ladder", LADDERS, ids=[ladder.row for ladder in LADDERS])
+def test_each_way_down_ends_in_a_clear_refusal(bridged: Bridged, ladder: Ladder) -> None:
+    async def act(call: Call) -> None:
+        if call.path.endswith("/responses"):
+            await call.json({"detail": "Not Found"}, 404)
+        else:
+            await call.json(openai_error(ladder.said), 400)
+
+    url, upstream = bridged(act, retries=2)
+    reply = httpx.post(f"{url}/api/chat", json={**HI, "stream": False} | ladder.asked, timeout=10)
+    assert reply.status_code == 400
+    assert ladder.said in reply.json()["error"]
+    assert [ladder.shown(call.body) for call in upstream.calls] == ladder.forms
+    status = httpx.get(f"{url}/_bridge/status", headers=TOKEN, timeout=10).json()
+    assert not [row for row in status["learned"] if "lacks" not in str(row)]
 
 
 UNABLE = [
