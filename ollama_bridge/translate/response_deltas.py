@@ -37,6 +37,7 @@ class Deltas:
         self._stops = StopCutter(stops) if stops else None
         self._spoken: dict[str, int] = {}
         self._thoughts: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
         self._item = self._added = 0
 
     @property
@@ -87,17 +88,22 @@ class Deltas:
         self._item = number(event.get("output_index"), self._added)
         self._added += 1
         if isinstance(item, dict):
+            self._ids[word(item, "id")] = self._item
             yield from self._opened_call(self._item, item)
 
     def item_done(self, event: Object) -> Iterator[Body]:
         """An item is complete."""
         item = event.get("item")
         if isinstance(item, dict):
-            yield from self.whole_item(number(event.get("output_index"), self._item), item)
+            yield from self.whole_item(self._at(event, word(item, "id")), item)
 
     def _place(self, kind: str, event: Object) -> Place:
         inner = event.get("content_index", event.get("summary_index"))
-        return kind, number(event.get("output_index"), self._item), number(inner, 0)
+        return kind, self._at(event, word(event, "item_id")), number(inner, 0)
+
+    def _at(self, event: Object, item_id: str) -> int:
+        """The item's place: some services tell only its id, others another id with each event."""
+        return number(event.get("output_index"), self._ids.get(item_id, self._item))
 
     # items
 

