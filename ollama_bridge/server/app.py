@@ -326,10 +326,15 @@ _ENVELOPES: tuple[tuple[str, Envelope], ...] = (
 
 
 def _path(path: str) -> str:
-    """The path as routed: a trailing or double slash means nothing (ollama-api 1.2)."""
+    """The path as routed: a trailing or double slash means nothing (ollama-api 1.2).
+
+    Within a name both slashes count: models of llama.cpp may be called by the path of a file.
+    """
     if path.endswith("/") and path != "/":
         path = path.rstrip("/") or "/"
-    return _SLASHES.sub("/", path) if "//" in path else path
+    if "//" not in path or any(map(path.startswith, TAILS)):
+        return path
+    return _SLASHES.sub("/", path)
 
 
 def _tail_route(exchange: Exchange, path: str) -> dict[str, Route] | None:

@@ -4,6 +4,7 @@ An upstream that fails before the first line costs an HTTP status; afterwards it
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -19,6 +20,13 @@ NOISE = 16 * 1024 * 1024
 
 DRAIN = 0.05
 """Seconds to wait for the end of a finished reply, so that its connection can be used again."""
+
+
+_EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
+"""How an event stream begins: with a field, or with a comment."""
+
+MOST = 64 * 1024 * 1024
+"""Bytes of a whole reply that is called a stream."""
 
 
 class Reply(Protocol):
@@ -82,7 +90,7 @@ async def stream(
 async def _streamed(opened: Opened, reply: Reply, exchange: Exchange) -> bytes:
     """Everything but the end, which comes back."""
     if not opened.streamed:
-        return reply.whole(await opened.whole()) + reply.close()
+        return _at_once(reply, await opened.whole())
     try:
         return await _last_of(opened, reply, _Lines(reply, exchange))
     except asyncio.CancelledError:
@@ -100,7 +108,7 @@ async def collect(opened: Opened, reply: Reply) -> bytes:
             parts.said.append(await _last_of(opened, reply, parts))
             said = b"".join(parts.said)
         else:
-            said = reply.whole(await opened.whole()) + reply.close()
+            said = _at_once(reply, await opened.whole())
         patience = DRAIN
     finally:
         await opened.aclose(patience)
@@ -109,17 +117,24 @@ async def collect(opened: Opened, reply: Reply) -> bytes:
     return said
 
 
+def _at_once(reply: Reply, body: bytes) -> bytes:
+    """A body that is here: it is what it looks like, not what its content type says (F13)."""
+    if _EVENTS.match(body):
+        return reply.feed(body) + reply.close()
+    return reply.whole(body) + reply.close()
+
+
 async def _last_of(opened: Opened, reply: Reply, sink: "_Lines | _Parts") -> bytes:
     """Send the stream through the sink; what is to be said at its end."""
     try:
         await opened.push(sink)
     except UpstreamBroke as error:
         return sink.rest + reply.fail(error)
-    return sink.rest + reply.close()
+    return sink.rest + sink.end()
 
 
 class _Sink:
-    """A stream on its way through the translator."""
+    """A stream on its way through the translator; or what is called one and is a JSON object."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -127,12 +142,21 @@ class _Sink:
         self.patience: float | None = None
         self.told = False
         self._noise = 0
+        self._begun = False
+        self._object: list[bytes] | None = None
+        self._size = 0
         self.rest = b""
         """What the last read said: it leaves together with the end."""
 
+    def end(self) -> bytes:
+        """What is left to say when the upstream has no more."""
+        if self._object is None:
+            return self._reply.close()
+        return self._reply.whole(b"".join(self._object)) + self._reply.close()
+
     def _fed(self, data: bytes) -> bytes:
         reply = self._reply
-        said = reply.feed(data)
+        said = reply.feed(data) if self._begun else self._first(data)
         if b'"' in data:  # every event has a quotation mark; a comment's would do no harm
             self.told = True
             self._noise = 0
@@ -147,6 +171,20 @@ class _Sink:
         elif reply.finished:
             self.patience = GRACE
         return said
+
+    def _first(self, data: bytes) -> bytes:
+        """Until it is known what comes: no event begins with a brace, every reply does."""
+        if self._object is not None:
+            self._size += len(data)
+            if self._size > MOST:
+                raise UpstreamBroke(f"the upstream sent more than {MOST} bytes", status=500)
+            self._object.append(data)
+        elif (start := data.lstrip()[:1]) == b"{":
+            self._object, self._size = [data], len(data)
+        elif start:
+            self._begun = True
+            return self._reply.feed(data)
+        return b""
 
 
 class _Lines(_Sink):

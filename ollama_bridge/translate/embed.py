@@ -104,6 +104,14 @@ def unit(vector: Vector, dimensions: int = 0) -> Vector:
     return Vector([number / length for number in vector.numbers])
 
 
+def is_floats(text: str) -> bool:
+    """Whether base64 holds float32, OpenAI's own form, and not Perplexity's bytes."""
+    try:
+        return _decoded(text).typecode == "f"
+    except ValueError:
+        return False
+
+
 def to_ollama(
     model: str, vectors: Sequence[Vector], total_ns: int, load_ns: int, prompt_tokens: int
 ) -> bytes:
@@ -201,7 +209,7 @@ def _is_whole(value: Json) -> TypeGuard[int]:
 def _numbers(value: Json) -> Sequence[float]:
     """One embedding in any of the forms in use; raises ValueError."""
     if isinstance(value, str) and value:
-        return _decoded(value)
+        return _decoded(value).tolist()
     if isinstance(value, list) and value:
         return _mean(value) if isinstance(value[0], list) else _floats(value)
     raise ValueError("an embedding is empty or missing")
@@ -222,7 +230,7 @@ def _mean(rows: list[Json]) -> list[float]:
     return [sum(column) / len(lists) for column in zip(*lists, strict=True)]
 
 
-def _decoded(text: str) -> Sequence[float]:
+def _decoded(text: str) -> "array.array[Any]":
     """Numbers from base64: little-endian float32, or signed bytes, which Perplexity sends.
 
     Nothing in a reply tells which; but small negative bytes, read as float32, are huge numbers.
@@ -235,8 +243,8 @@ def _decoded(text: str) -> Sequence[float]:
     if sys.byteorder == "big":
         floats.byteswap()
     if len(data) % 4 or _has_huge(floats):
-        return array.array("b", data).tolist()
-    return floats.tolist()
+        return array.array("b", data)
+    return floats
 
 
 def _has_huge(numbers: Sequence[float]) -> bool:

@@ -20,7 +20,7 @@ from ollama_bridge.translate.passage import envelope
 from ollama_bridge.translate.stats import CHARACTERS_PER_TOKEN, FAILED, Stopwatch, estimate
 from ollama_bridge.translate.thoughts import Eavesdropper, Keep
 from ollama_bridge.wire import openai
-from ollama_bridge.wire.sse import DONE, LIMIT, EventCutter
+from ollama_bridge.wire.sse import DONE, EventCutter
 
 Json = dict[str, Any]
 
@@ -145,6 +145,7 @@ class Stream:
         try:
             _check(body, self._provider)
             answer = _answer(body, self._provider)
+            _check_said(answer, self._provider)
             return self._events(pieces.events(answer, wants_usage=self._wants_usage))
         except UpstreamBroke as error:
             return self._fail(error)
@@ -253,9 +254,7 @@ class Whole:
         self._provider = provider
         self._sse = EventCutter()
         self._gathered = pieces.Gathered()
-        self._begun = self._told = False
-        self._plain: list[bytes] | None = None
-        self._held = 0
+        self._told = False
         self._usage = b""
         self._prompt_characters = prompt_characters
         self._characters = 0
@@ -277,16 +276,7 @@ class Whole:
             return self._fail(error)
 
     def feed(self, data: bytes) -> bytes:
-        """A reply that came as a stream, or is called one: nothing is said before its end."""
-        if not self._begun and (start := data.lstrip()[:1]):
-            self._begun = True
-            self._plain = [] if start == b"{" else None  # JSON, whatever its content type says
-        if self._plain is not None:
-            self._held += len(data)
-            if self._held > LIMIT:
-                return self._fail(UpstreamBroke(f"{self._provider} sent more than {LIMIT} bytes"))
-            self._plain.append(data)
-            return b""
+        """A reply that came as a stream: nothing is said before its end."""
         try:
             self._gather(self._sse.feed(data))
         except UpstreamBroke as error:
@@ -298,8 +288,6 @@ class Whole:
         if self._told or self.failure:
             return b""
         self._told = True
-        if self._plain is not None:
-            return self.whole(b"".join(self._plain))
         try:
             self._gather(filter(_is_complete, self._sse.close()))
             if self._sse.stray and not self.finished and not self._gathered.any:
@@ -349,6 +337,8 @@ class Whole:
             _answer(body, self._provider)
         if finish := _FINISH.search(choices):
             _check_finish(finish[1], self._provider)
+        else:
+            _check_said(_answer(body, self._provider), self._provider)
         self._usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
         self._characters = len(choices)
         return self._told_as(body)
@@ -359,7 +349,7 @@ class Whole:
         return self._renamed(pieces.as_text(body) if self.as_text else _told_twice(body))
 
 
-_VECTOR = re.compile(rb'"embedding"\s*:\s*(\[|")')
+_VECTOR = re.compile(rb'"embedding"\s*:\s*(?:(\[)|"([^"]*)")')
 
 
 def embeddings(
@@ -375,13 +365,20 @@ def embeddings(
     came = _VECTOR.search(body)
     try:
         fields = _fields.decode(body)
-        if dimensions or came is None or (came[1] == b"[") != (form == "float"):
+        if dimensions or came is None or not _is_in(form, came):
             fields["data"] = _rows(body, form, provider, dimensions)
             body = msgspec.json.encode(fields)
         usage = b'{"usage":%b}' % bytes(fields.get("usage", b"null"))
         return Renaming(model)(body), (_counts(usage) or (0, 0))[0]
     except ValueError as error:
         raise failures.unreadable(body, provider) from error
+
+
+def _is_in(form: str, came: "re.Match[bytes]") -> bool:
+    """Whether the vectors came in the form that was asked for; the first one speaks for all."""
+    if form == "float":
+        return came[1] is not None
+    return came[1] is None and embed.is_floats(came[2].decode(errors="replace"))
 
 
 def _rows(body: bytes, form: str, provider: str, dimensions: int) -> msgspec.Raw:
@@ -442,11 +439,32 @@ def _check_end(provider: str, *, finished: bool, said: bool) -> None:
     """Raise where a stream is no answer, although it has ended."""
     if not finished:
         raise UpstreamBroke(f"{provider} stopped before its answer was complete")
-    if not said:  # G16
-        raise UpstreamBroke(
-            f"{provider} sent an empty answer and no reason for its end; "
-            "the prompt may be longer than the model's context"
-        )
+    if not said:
+        raise _empty(provider)
+
+
+def _check_said(answer: Json, provider: str) -> None:
+    """Raise where a whole reply says nothing, and not why (G16)."""
+    choices = [choice for choice in answer["choices"] if isinstance(choice, dict)]
+    said = [choice.get("message") or choice.get("delta") or choice for choice in choices]
+    if any(choice.get("finish_reason") for choice in choices):
+        return
+    if not any(part.get(key) for part in said if isinstance(part, dict) for key in _SAYS):
+        raise _empty(provider)
+
+
+_SAYS = (
+    *("content", "text", "refusal", "audio", "tool_calls", "function_call"),
+    *("thinking", "reasoning", "reasoning_content", "reasoning_details"),
+)
+"""Keys of a message that hold something of an answer."""
+
+
+def _empty(provider: str) -> UpstreamBroke:
+    return UpstreamBroke(
+        f"{provider} sent an empty answer and no reason for its end; "
+        "the prompt may be longer than the model's context"
+    )
 
 
 def _check_finish(reason: bytes, provider: str) -> None:

@@ -30,7 +30,9 @@ class Gathered:
             index = choice.get("index")
             index = index if isinstance(index, int) else 0
             kept = self._choices.setdefault(index, {"index": index})
-            delta = choice.pop("delta", None)
+            message, delta = choice.pop("message", None), choice.pop("delta", None)
+            if delta is None and "message" not in kept:
+                delta = message  # F16: beside a delta it only repeats all that was said
             if isinstance(delta, dict):
                 _join(kept.setdefault("message", {"role": "assistant", "content": None}), delta)
             _join(kept, choice)
@@ -90,6 +92,10 @@ def _join(kept: Json, more: Json) -> None:
             continue
         if key == "tool_calls":
             _join_calls(kept.setdefault(key, []), _objects(value))
+        elif value == "" and before is not None:
+            continue  # C6, C11: a name or an id that is known stays
+        elif key == "content" and before and isinstance(before, list) != isinstance(value, list):
+            kept[key] = _parts(before) + _parts(value)  # D4
         elif (key in _GROWS or isinstance(value, list)) and type(before) is type(value):
             kept[key] = before + value
         elif isinstance(value, dict) and isinstance(before, dict):
@@ -99,17 +105,37 @@ def _join(kept: Json, more: Json) -> None:
 
 
 def _join_calls(kept: list[Json], more: list[Json]) -> None:
-    """A piece without an index of its own belongs to the last call, unless it brings an id."""
+    """Each piece goes to the call it is of, or opens one."""
     for piece in more:
-        index = piece.get("index")
-        if index is None:
-            known = kept[-1:] if not piece.get("id") else []
-        else:
-            known = [call for call in kept if call.get("index") == index]
-        if not known:
-            known = [{"index": index, "type": "function"}]
-            kept += known
-        _join(known[0], piece)
+        known = _call_of(piece, kept)
+        if known is None:
+            known = {"index": piece.get("index"), "type": "function"}
+            kept.append(known)
+        _join(known, piece)
+
+
+def _call_of(piece: Json, kept: list[Json]) -> Json | None:
+    """The call a piece continues: by its id, else by its index, else the last one (C1, C2)."""
+    index, call_id, name = piece.get("index"), piece.get("id"), _name(piece)
+    if same := [call for call in kept if call_id and call.get("id") == call_id]:
+        return same[-1]
+    found = [call for call in kept if index is None or call.get("index") == index]
+    if not found:
+        return None
+    last = found[-1]
+    if call_id and (last.get("id") or index is None):
+        return None
+    other = name and _name(last) and (index is None or name != _name(last))
+    return None if other else last
+
+
+def _name(call: Json) -> Any:
+    function = call.get("function")
+    return function.get("name") if isinstance(function, dict) else None
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
 
 
 def _delta(message: Any) -> Json:

@@ -181,6 +181,36 @@ async def test_a_server_that_streams_or_not_as_it_likes(bridged: Bridged, stream
     assert (lines[-1]["prompt_eval_count"], lines[-1]["eval_count"]) == (3, 2)
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", ["", "text/event-stream", "application/json"])
+@pytest.mark.parametrize("form", ["object", "stream"])
+async def test_a_reply_is_what_it_looks_like(
+    bridged: Bridged, path: str, stream: bool, kind: str, form: str
+) -> None:
+    """Quirk F13: content types are missing or wrong."""
+
+    async def mislabelled(call: Call) -> None:
+        headers = [(b"content-type", kind.encode())] if kind else []
+        await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+        choice = {"index": 0, "finish_reason": "stop"}
+        said = {"role": "assistant", "content": "Hello"}
+        if form == "stream":
+            await call.event({"choices": [choice | {"delta": said}]})
+            await call.write("data: [DONE]\n\n", more=False)
+            return
+        text = json.dumps({"choices": [choice | {"message": said}]})
+        await call.write(f"\n\n{text[:9]}")
+        await call.write(text[9:], more=False)
+
+    url, _ = bridged(mislabelled)
+    async with httpx.AsyncClient() as client:
+        reply = await client.post(f"{url}{path}", json={**CHAT, "stream": stream})
+    assert reply.status_code == 200, reply.text
+    assert "Hello" in reply.text
+    assert "error" not in reply.text
+
+
 async def test_silence_after_the_last_word_does_not_hold_the_client(bridged: Bridged) -> None:
     """Quirk F10: a finish reason, then neither `[DONE]` nor an end."""
 

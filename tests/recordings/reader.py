@@ -31,6 +31,8 @@ class Said:
     usage: tuple[int | None, int | None] = (None, None)
     error: str = ""
     """Words that must be in the error; empty when the reply is complete."""
+    written: list[tuple[str, str]] = field(default_factory=list)
+    """Calls as they stand, where one of them is not JSON; OpenAI's clients get them so."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ def reads(recording: dict[str, Any]) -> list[bytes]:
 def stream(text: str) -> Said:
     """What an event stream says."""
     said, answer, ended = Said(), _Answer(), False
-    for payload in _events(text):
+    for payload in events(text):
         if payload.strip() == "[DONE]":
             ended = True
             break
@@ -198,11 +200,12 @@ class _Answer:
             if objects is None or not call.name:  # C10: cut off, or nothing one can call
                 said.error = call.name or "no name"
                 said.calls = []
+                said.written = [(call.name, _text(call.arguments)) for call in self.calls]
                 return
             said.calls += [(call.name, arguments) for arguments in objects]
 
 
-def _events(text: str) -> Iterator[str]:
+def events(text: str) -> Iterator[str]:
     """The data of each event, as the HTML standard says (F1, F2, F3)."""
     data: list[str] = []
     for line in [*re.split(r"\r\n|\n|\r", text), ""]:
@@ -232,9 +235,13 @@ def _tags(text: str) -> tuple[str, str]:
     return (thought.strip(), rest.lstrip()) if end else (thought.lstrip(), "")
 
 
+def _text(pieces: list[Any]) -> str:
+    return "".join(p if isinstance(p, str) else json.dumps(p) for p in pieces if p is not None)
+
+
 def _objects(pieces: list[Any]) -> list[dict[str, Any]] | None:
     """The objects a call's pieces make; None when they are not JSON."""
-    text = "".join(p if isinstance(p, str) else json.dumps(p) for p in pieces if p is not None)
+    text = _text(pieces)
     if text.strip() in ("", "null"):  # C9
         return [{}]
     found, decoder, text = [], json.JSONDecoder(), text.strip()
@@ -275,6 +282,34 @@ def _cause(raw: str) -> str:
         return message(json.loads(raw))
     except ValueError:
         return raw
+
+
+def written_calls(body: Any, offered: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """C19: the calls a service could not read and hands out as text; none unless all are offered."""
+    error = body.get("error", body) if isinstance(body, dict) else {}
+    text = error.get("failed_generation") if isinstance(error, dict) else None
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return []
+    found = found if isinstance(found, list) else [found]
+    if not all(isinstance(call, dict) and call.get("name") in offered for call in found):
+        return []
+    return [(call["name"], call.get("arguments") or call.get("parameters")) for call in found]
+
+
+# lists
+
+
+def ids(recording: dict[str, Any]) -> list[str]:
+    """The models of a list, in its order, as their provider wants them back; none when it is none."""
+    reply = recording["response"]
+    if recording["status"] != 200:
+        return []
+    if isinstance(reply, dict):  # J1: Together sends the bare list
+        reply = reply.get("data") or reply.get("models") or []
+    found = [re.sub(r"^models/", "", row["id"]) for row in reply]  # J2
+    return list(dict.fromkeys(found))
 
 
 # embeddings

@@ -3,7 +3,7 @@
 import itertools
 import json
 import struct
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
@@ -718,6 +718,10 @@ def test_only_the_model_of_a_whole_reply_changes(spaced: Any):
         ),
         (b"", "acme sent something that is not JSON: no reason given"),
         (
+            b'{"choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":null}]}',
+            "acme sent an empty answer and no reason for its end; the prompt may be longer than the model's context",
+        ),
+        (
             b'{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"insufficient_system_resource"}]}',
             "acme: the upstream ran out of resources and stopped (finish reason insufficient_system_resource)",
         ),
@@ -833,21 +837,63 @@ def test_a_gathered_text_completion():
     }
 
 
-def test_json_that_is_called_something_else():
-    body = json.dumps(COMPLETE).encode()
+def gathered(*deltas: dict[str, Any]) -> Any:
+    """The message that these deltas make."""
     passing = whole()
-    for at in range(0, len(body), 9):
-        assert passing.feed(body[at : at + 9]) == b""
-    assert passing.close() == body.replace(b"gpt-x", b"mine")
+    items = [chunk() | {"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    passing.feed(events(*items) + DONE)
+    return json.loads(passing.close())["choices"][0]["message"]
 
 
-def test_json_that_never_ends_is_not_held():
+def call_of(name: str | None, arguments: str, **more: Any) -> dict[str, Any]:
+    return {"tool_calls": [{**more, "function": {"name": name, "arguments": arguments}}]}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "calls"),
+    [
+        ([call_of("f", "", index=0, id="a"), call_of("", "{}", index=0)], [("a", "f", "{}")]),
+        (
+            [call_of("f", "", index=0, id="a"), call_of("f", "{}", index=0, id="")],
+            [("a", "f", "{}")],
+        ),
+        (
+            [call_of("f", "{}", index=0, id="a"), call_of("f", "{}", index=0, id="b")],
+            [("a", "f", "{}"), ("b", "f", "{}")],
+        ),
+        ([call_of("f", "{}"), call_of("f", "{}")], [(None, "f", "{}"), (None, "f", "{}")]),
+        ([call_of("f", "{"), call_of(None, "}")], [(None, "f", "{}")]),
+    ],
+    ids=["C6 no name later", "C5 C11 name again", "C2 one index", "C1 no index", "C1 no id"],
+)
+def test_gathering_calls(deltas: list[dict[str, Any]], calls: list[tuple[str | None, str, str]]):
+    told = gathered(*deltas)["tool_calls"]
+    assert [
+        (call.get("id"), call["function"]["name"], call["function"]["arguments"]) for call in told
+    ] == calls
+
+
+def test_gathering_a_list_of_parts():
+    """Quirk D4: the thoughts come as a list, what follows as plain text."""
+    part = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    told = gathered(
+        {"content": ""}, {"content": [part, {"type": "text", "text": "1"}]}, {"content": "44"}
+    )
+    texts = [{"type": "text", "text": text} for text in ("1", "44")]
+    assert told["content"] == [part, *texts]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_gathering_what_is_told_twice(beside: bool):
+    """Quirk F16: `message` repeats all that was said; it counts where there is no `delta`."""
+    items = []
+    for text, so_far in (("a", "a"), ("b", "ab")):
+        said = {"delta": {"content": text}} if beside else {}
+        items.append(chunk() | {"choices": [{"index": 0, **said, "message": {"content": so_far}}]})
     passing = whole()
-    passing.feed(b"{")
-    for _ in range(40):
-        passing.feed(b" " * 2**20)
-    assert passing.failure is not None
-    assert passing.over
+    passing.feed(events(*(items if beside else items[1:])) + DONE)
+    (choice,) = json.loads(passing.close())["choices"]
+    assert choice["message"]["content"] == "ab"
 
 
 @pytest.mark.parametrize(
@@ -931,6 +977,15 @@ def test_embeddings_in_another_form_than_asked_for():
     again, tokens = passed.embeddings(said, "mine", "float", "acme")
     assert json.loads(again) == LISTS | {"model": "mine"}
     assert tokens == 4
+
+
+def test_signed_bytes_become_what_base64_means_elsewhere():
+    """Quirk I3: one vendor's base64 holds one byte a number."""
+    row = b64encode(struct.pack("<4b", 1, -2, 3, -4)).decode()
+    body = json.dumps({"data": [{"index": 0, "embedding": row}]}).encode()
+    said, _ = passed.embeddings(body, "mine", "base64", "acme")
+    told = b64decode(json.loads(said)["data"][0]["embedding"])
+    assert struct.unpack("<4f", told) == (1.0, -2.0, 3.0, -4.0)
 
 
 @pytest.mark.parametrize(
