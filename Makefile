@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: help start stop test faults test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: help start stop test faults matrix test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,10 @@ format: .venv/.developing ## Put the code into its standard form
 
 faults: .venv/.developing ## Write FAULTS.md from what the tests of faults see
 	RENEW=1 $(BIN)/python -m pytest -q -p no:xdist tests/faults
+
+matrix: .venv/.developing ## Write MATRIX.md, service by case, from what the tests see, and print it
+	RENEW=1 $(BIN)/python -m pytest -q -p no:xdist tests/strict tests/recordings/test_over_http.py tests/quirks
+	@cat MATRIX.md
 
 test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel x11-utils dbus)
 	$(BIN)/python -m pytest -m screen -p no:xdist

@@ -175,7 +175,7 @@ RULES: tuple[Rule, ...] = (
     Rule((_words(r"contain the word|must contain.{0,20}json"),), ("say_json",)),
     Rule(
         (_words(r"additionalProperties.{0,60}(?:required|must|false)|open object"),),
-        ("close_objects",),
+        ("close_objects", "schema_to_object", "format_in_words"),
     ),
     Rule(
         (_SCHEMA_KEY, _words(r"unknown|unsupported|(?:not|n't) support|cannot find|not allowed")),

@@ -86,7 +86,13 @@ _HOSTED = (
         name="deepseek",
         url="https://api.deepseek.com/v1",
         key_variable="DEEPSEEK_API_KEY",
-        quirks=("thinking_switch", "say_json", "system_role", "thoughts_back"),
+        quirks=(
+            "thinking_switch",
+            "schema_to_object",
+            "say_json",
+            "system_role",
+            "thoughts_back",
+        ),
         efforts=_CAN_STOP_THINKING,
     ),
     Provider(
@@ -231,7 +237,7 @@ _LOCAL = (
         name="lmstudio",
         url="http://127.0.0.1:1234/v1",
         key="none",
-        quirks=("system_role",),
+        quirks=("system_role", "json_by_schema"),
         extra_options={"top_k": "top_k", "repeat_penalty": "repeat_penalty"},
     ),
     Provider(

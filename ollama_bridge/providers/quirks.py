@@ -113,6 +113,15 @@ WITH_VALUE: Mapping[str, Callable[[str, Body], None]] = {
 _NUMBERS = frozenset({"most_tokens", "least_tokens", "embed_batch"})
 _NEVER_DROPPED = frozenset({"model", "messages", "input", "prompt"})
 
+OBSERVED = frozenset(
+    {"alternate", "calmer", "drop", "fold_system", "format_beside_tools", "lacks", "least_tokens"}
+    | {"no_logprobs", "no_stops", "system_role", "thinking_stays"}
+)
+"""Edits whose reason, a real service's refusal, has been recorded.
+
+The reasons of all others are documented, by vendors or in public reports, and not observed.
+"""
+
 NAMES = (*QUIRKS, *(f"{name}:…" for name in WITH_VALUE))
 """Every name, for those who may write one."""
 
@@ -141,6 +150,11 @@ def meaning(name: str) -> str:
     kind, colon, _ = name.partition(":")
     said = (WITH_VALUE[kind] if colon else QUIRKS[name]).__doc__ or ""
     return said.partition("\n")[0]
+
+
+def standing(name: str) -> str:
+    """Whether the reason of an edit was `observed` or is only `documented`."""
+    return "observed" if name.partition(":")[0] in OBSERVED else "documented"
 
 
 def explained(names: Iterable[str]) -> str:

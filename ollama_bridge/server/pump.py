@@ -35,6 +35,8 @@ class Reply(Protocol):
     failure: UpstreamBroke | None
     estimated: bool
     """The counts are ours: the upstream told none."""
+    by_lines: bool
+    """The stream is JSON line by line, as Ollama's own; else its events do not begin with one."""
 
     @property
     def over(self) -> bool:
@@ -142,7 +144,7 @@ class _Sink:
         self.patience: float | None = None
         self.told = False
         self._noise = 0
-        self._begun = False
+        self._begun = reply.by_lines
         self._object: list[bytes] | None = None
         self._size = 0
         self.rest = b""

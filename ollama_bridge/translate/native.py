@@ -115,6 +115,7 @@ class Passage:
     """
 
     estimated = False
+    by_lines = True
 
     def __init__(self, name: str, *, provider: str, raises: bool = True) -> None:
         self.over = False

@@ -86,6 +86,8 @@ def _unknown() -> int:
 class Stream:
     """A reply for a client that wants it in pieces."""
 
+    by_lines = False
+
     def __init__(
         self,
         model: str,
@@ -234,6 +236,8 @@ class Stream:
 
 class Whole:
     """A reply for a client that wants it in one piece."""
+
+    by_lines = False
 
     def __init__(
         self,

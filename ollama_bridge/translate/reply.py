@@ -50,6 +50,8 @@ class Writer(Protocol):
 class Reply:
     """One reply of one upstream, on its way to one client."""
 
+    by_lines = False
+
     def __init__(
         self,
         writer: Writer,

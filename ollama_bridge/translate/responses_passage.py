@@ -26,6 +26,8 @@ _BYTES_PER_TOKEN = 250
 class Passage:
     """One reply: bytes in, bytes out; `model` is the name the client used."""
 
+    by_lines = False
+
     def __init__(
         self,
         model: str,

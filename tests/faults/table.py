@@ -22,8 +22,17 @@ Lines = dict[tuple[str, ...], dict[str, str]]
 class Table:
     """One table; its lines are known by their first cells."""
 
-    def __init__(self, title: str, about: str, keys: tuple[str, ...], columns: tuple[str, ...]):
+    def __init__(
+        self,
+        title: str,
+        about: str,
+        keys: tuple[str, ...],
+        columns: tuple[str, ...],
+        file: Path = FILE,
+    ):
         self.title, self.about, self.keys, self.columns = title, about, keys, columns
+        self.file = file
+        """Where it stands."""
         self._seen: Lines = {}
 
     def see(self, key: tuple[str, ...], column: str, said: str) -> None:
@@ -33,12 +42,13 @@ class Table:
             return
         assert column in self.columns
         known = self.told().get(key)
-        assert known is not None, f"{FILE.name} has no line {key}: make faults"
-        assert known[column] == said, f"{FILE.name} says otherwise (make faults, if this is meant)"
+        make = f"make {self.file.stem.lower()}"
+        assert known is not None, f"{self.file.name} has no line {key}: {make}"
+        assert known[column] == said, f"{self.file.name} says otherwise ({make}, if this is meant)"
 
     def told(self) -> Lines:
         """What the file says."""
-        section = FILE.read_text(encoding="utf-8").partition(f"## {self.title}\n")[2]
+        section = self.file.read_text(encoding="utf-8").partition(f"## {self.title}\n")[2]
         rows = [line for line in section.partition("\n## ")[0].splitlines() if line[:1] == "|"]
         cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows[2:]]
         number = len(self.keys)
@@ -68,6 +78,15 @@ def cell(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
-def write(sections: list[str]) -> None:
+def write(sections: list[str], file: Path = FILE, introduction: str = _INTRODUCTION) -> None:
     """The file anew."""
-    FILE.write_text("\n".join([_INTRODUCTION, *sections]), encoding="utf-8")
+    file.write_text("\n".join([introduction, *sections]), encoding="utf-8")
+
+
+def put(one: Table, order: list[tuple[str, ...]], introduction: str) -> None:
+    """One table anew in a file of several, in its place or at the end."""
+    old = one.file.read_text(encoding="utf-8") if one.file.exists() else introduction
+    head, found, rest = old.partition(f"## {one.title}\n")
+    _, mark, behind = rest.partition("\n## ") if found else ("", "", "")
+    text = head.rstrip("\n") + "\n\n" + one.text(order)
+    one.file.write_text(text + (mark + behind if mark else ""), encoding="utf-8")

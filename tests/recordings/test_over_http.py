@@ -10,11 +10,13 @@ import math
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import matrix
 import pytest
 from daemons import Home, end, until_ready
 from recordings import likeness, reader, rules
@@ -277,3 +279,38 @@ def test_lists(daemon: Daemon, case: Case, record_property: Recorded) -> None:
 
 def _tagged(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+KINDS = ("streams", "whole", "refusals", "text completions", "embeddings", "lists")
+PROVIDERS = sorted({case["provider"] for case in CASES})
+TABLE = matrix.section(
+    "Recordings",
+    "How many recorded exchanges of a service are said again to the daemon, each asked for as a stream "
+    "and whole, in Ollama's way and in OpenAI's (`tests/recordings/test_over_http.py`); a dash where "
+    "there is none of the kind.",
+    ("service",),
+    KINDS,
+)
+
+
+def _kind(case: Case) -> str:
+    if case["kind"] in LISTS:
+        return "lists"
+    if case["status"] != 200:
+        return "refusals"
+    if case["kind"] == "chat":
+        return "streams" if case["stream"] else "whole"
+    return {"completions": "text completions"}.get(case["kind"], case["kind"])
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_all_recordings_of_a_service_are_counted(provider: str) -> None:
+    found = Counter(_kind(case) for case in CASES if case["provider"] == provider)
+    assert set(found) <= set(KINDS)
+    for kind in KINDS:
+        TABLE.see((provider,), kind, str(found[kind] or "-"))
+
+
+def test_the_table_has_no_empty_cell() -> None:
+    test_the_recordings_are_there()
+    matrix.check(TABLE, [(provider,) for provider in PROVIDERS])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from recordings import likeness, reader, rules
 
+from ollama_bridge.providers import lessons, quirks
 from ollama_bridge.translate import embed, failures, lines
 from ollama_bridge.translate.reply import Reply
 from ollama_bridge.translate.stats import Stopwatch
@@ -146,6 +147,41 @@ def test_other_kinds_are_counted(
     record_property("recording", "of other kinds")
     assert OTHER[case["kind"]]
     assert reader.load(case)["status"] == case["status"]
+
+
+RICH = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "a"},
+        {"role": "developer", "content": "b"},
+        {"role": "user", "content": "c"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "response_format": {"type": "json_object"},
+    "max_tokens": 10,
+    "stop": ["a"],
+    "logprobs": True,
+    "dimensions": 3,
+    "stream": True,
+}
+"""A request with everything that somebody refuses."""
+
+
+def test_the_edits_said_to_be_observed_are_what_recorded_refusals_teach() -> None:
+    refusals = [reader.load(case) for case in CASES if _is_refusal(case)]
+    if not refusals:
+        pytest.skip("no recordings beside the project")
+    taught = set()
+    for recording in refusals:
+        refusal = failures.refusal(recording["status"], recording["response"])
+        for more in ({}, {"temperature": 1, "reasoning_effort": "none"}):
+            body = RICH | more
+            if lesson := lessons.lesson(refusal, body):
+                taught.add(lesson.quirk.partition(":")[0])
+            if lessons.unable(refusal, body):
+                taught.add("lacks")
+    assert taught == quirks.OBSERVED
 
 
 def _stamp() -> str:

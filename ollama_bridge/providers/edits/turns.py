@@ -10,6 +10,9 @@ from ollama_bridge.providers.edits.shape import SYSTEM, Body
 BEGIN = "Go on."
 """What the user says where a conversation may not begin with the assistant."""
 
+SEEN = "All right."
+"""What the assistant says between a tool's result and the user, where it has to be its turn."""
+
 _TEXTS = ("text", "input_text")
 _MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id", "prefix"})
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
@@ -68,6 +71,8 @@ def alternate(body: Body) -> None:
         if turn["role"] == "assistant" and (last is None or last["role"] in SYSTEM):
             kept.append({"role": "user", "content": BEGIN})
             last = None
+        if last is not None and (last["role"], turn["role"]) == ("tool", "user"):
+            kept.append({"role": "assistant", "content": SEEN})
         if last is None or not _same_speaker(last, turn):
             kept.append(dict(turn))
         else:
