@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Edit = tuple[tuple[str, ...], str]
-"""A key path in the client's settings file, and the text that belongs there."""
+Edit = tuple[tuple[str, ...], Any]
+"""A key path in the client's settings file, and what belongs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Client:
     steps: tuple[str, ...]
     """What a person does, in order."""
     file: Callable[[Mapping[str, str]], Path] | None = None
-    """Its settings, JSON with or without comments; None when there is no file to edit."""
+    """Its settings, JSON or TOML; None when there is no file that another program may edit."""
     edits: tuple[Edit, ...] = ()
 
 
@@ -51,6 +51,20 @@ def _zed(environ: Mapping[str, str]) -> Path:
 def _claude_code(environ: Mapping[str, str]) -> Path:
     home = Path(environ.get("HOME") or Path.home())
     return Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "settings.json"
+
+
+def _continue(environ: Mapping[str, str]) -> Path:
+    """A file of ours beside the user's own: Continue reads every one in that folder."""
+    home = Path(environ.get("HOME") or Path.home())
+    folder = Path(environ.get("CONTINUE_GLOBAL_DIR") or home / ".continue")
+    return folder / "models" / "ollama-bridge.yaml"
+
+
+def _codex(environ: Mapping[str, str]) -> Path:
+    """A profile of ours: Codex reads it over the user's own settings when it is asked for."""
+    home = Path(environ.get("HOME") or Path.home())
+    folder = Path(environ.get("CODEX_HOME") or home / ".codex")
+    return folder / "ollama-bridge.config.toml"
 
 
 _ELSEWHERE = (
@@ -86,6 +100,25 @@ CLIENTS: Mapping[str, Client] = {
             "    provider: ollama",
             "    model: {model}",
             "    apiBase: {address}",
+            "A file of its own in ~/.continue/models does the same. The command line takes it too:",
+            "  cn --config ~/.continue/models/ollama-bridge.yaml",
+        ),
+        _continue,
+        (  # JSON is YAML too; what is put last stands first
+            (
+                ("models",),
+                [
+                    {
+                        "name": "Ollama Bridge",
+                        "provider": "ollama",
+                        "model": "{model}",
+                        "apiBase": "{address}",
+                    }
+                ],
+            ),
+            (("schema",), "v1"),
+            (("version",), "0.0.1"),
+            (("name",), "Ollama Bridge"),
         ),
     ),
     "open-webui": Client(
@@ -123,6 +156,15 @@ CLIENTS: Mapping[str, Client] = {
         (
             "Start it like this:",
             "  CODEX_OSS_BASE_URL={address}/v1 codex --oss --local-provider ollama -m {model}",
+            "With a profile of its own, which leaves your other settings as they are:",
+            "  codex --profile ollama-bridge",
+        ),
+        _codex,
+        (
+            (("model",), "{model}"),
+            (("model_provider",), "ollama-bridge"),
+            (("model_providers", "ollama-bridge", "name"), "Ollama Bridge"),
+            (("model_providers", "ollama-bridge", "base_url"), "{address}/v1"),
         ),
     ),
     "claude-code": Client(
@@ -156,7 +198,15 @@ def steps(client: Client, address: str, model: str) -> list[str]:
 
 def edits(client: Client, address: str, model: str) -> list[tuple[tuple[str, ...], Any]]:
     """What a program would write into the client's file."""
-    return [(path, filled(text, address, model)) for path, text in client.edits]
+    return [(path, _filled(value, address, model)) for path, value in client.edits]
+
+
+def _filled(value: Any, address: str, model: str) -> Any:
+    if isinstance(value, list):
+        return [_filled(item, address, model) for item in value]
+    if isinstance(value, dict):
+        return {key: _filled(item, address, model) for key, item in value.items()}
+    return filled(value, address, model)
 
 
 def file(client: Client, environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -47,6 +47,14 @@ class Instance:
         """The URL that clients use."""
         return url(self.host, self.port)
 
+    @property
+    def page(self) -> str:
+        """The address of the page in the browser.
+
+        Its token stands behind the #, which browsers send to nobody, and only lets look.
+        """
+        return f"{self.address}/_bridge/ui#token={page_token(self.token)}"
+
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Instance))
 """A newer daemon may tell more than this version knows."""

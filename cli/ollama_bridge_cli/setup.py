@@ -100,7 +100,7 @@ def _offer(
 ) -> None:
     """Show the change to its file; make it when told to."""
     edits: list[tuple[tuple[str, ...], Any]] = clients.edits(row, *filled)
-    if _ANY_MODEL in [value for _, value in edits]:
+    if _ANY_MODEL in str([value for _, value in edits]):
         user.say("Name a model with --model to have its file changed.")
         return
     before, after = client_files.changed(file, edits)

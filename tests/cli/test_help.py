@@ -74,6 +74,7 @@ def test_tables(home: Home, command: tuple[str, ...]) -> None:
     done = home.run(*command, LAB="sk-0123456789abcdef")
     assert done.returncode == 0, done.stderr
     shown = re.sub(r"127\.0\.0\.1:(?!9/)\d+", "127.0.0.1:PORT", done.stdout)
+    shown = shown.replace(str(home.folder), "HOME")
     same("-".join(("table", *command[:2])), shown)
 
 

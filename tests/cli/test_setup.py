@@ -3,6 +3,7 @@
 import json
 import stat
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,55 @@ def test_a_file_that_is_not_there_yet(user: Home) -> None:
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:4321",
         }
     }
+
+
+def test_codex_gets_a_profile_and_keeps_its_comments(user: Home) -> None:
+    file = clients.file(CLIENTS["codex"], user.environ)
+    assert file == user.folder / ".codex" / "ollama-bridge.config.toml"
+    assert user.run("setup", "codex", "--model", "m", "--write").returncode == 0
+    with file.open("a") as written:
+        written.write("# mine\nwire_api = 'responses'\n")
+    assert user.run("setup", "codex", "--model", "other", "--write").returncode == 0
+    after = file.read_text()
+    assert "# mine" in after
+    assert tomllib.loads(after) == {
+        "model": "other",
+        "model_provider": "ollama-bridge",
+        "model_providers": {
+            "ollama-bridge": {
+                "name": "Ollama Bridge",
+                "base_url": "http://127.0.0.1:4321/v1",
+                "wire_api": "responses",
+            }
+        },
+    }
+    assert len(list(file.parent.glob("*.bak"))) == 1
+    file.write_text("= broken")
+    done = user.run("setup", "codex", "--model", "m", "--write")
+    assert (done.returncode, "change it by hand" in done.stderr) == (1, True)
+    assert file.read_text() == "= broken"
+
+
+def test_continue_gets_a_file_of_its_own(user: Home) -> None:
+    assert user.run("setup", "continue", "--model", "m", "--write").returncode == 0
+    file = user.folder / ".continue" / "models" / "ollama-bridge.yaml"
+    assert json.loads(file.read_text()) == {
+        "name": "Ollama Bridge",
+        "version": "0.0.1",
+        "schema": "v1",
+        "models": [
+            {
+                "name": "Ollama Bridge",
+                "provider": "ollama",
+                "model": "m",
+                "apiBase": "http://127.0.0.1:4321",
+            }
+        ],
+    }
+    file.write_text("name: mine\n")
+    done = user.run("setup", "continue", "--model", "m", "--write")
+    assert done.returncode == 1
+    assert file.read_text() == "name: mine\n", "what is no JSON is a person's work"
 
 
 def test_a_file_that_cannot_be_understood_is_left_alone(user: Home) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daemons import Home
 from fake_upstream import Call, FakeUpstream
 
 pytestmark = pytest.mark.clients
@@ -54,14 +55,19 @@ class Run:
         return [item for item in done if item["type"] == kind]
 
 
-async def asked(codex: str, url: str, folder: Path, prompt: str) -> Run:
+OSS = ("--oss", "--local-provider", "ollama", "-m", "m:latest")
+
+
+async def asked(
+    codex: str, url: str, folder: Path, prompt: str, flags: tuple[str, ...] = OSS
+) -> Run:
     """One task for Codex, in a folder and with settings of its own."""
     work, home, last = folder / "work", folder / "home", folder / "answer.txt"
     work.mkdir()
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (work / "note.txt").write_text(f"{SECRET}\n", "utf-8")
     (home / "config.toml").write_text("check_for_update_on_startup = false\n", "utf-8")
-    command = [codex, "exec", "--oss", "--local-provider", "ollama", "-m", "m:latest", "--json"]
+    command = [codex, "exec", *flags, "--json"]
     command += ["--skip-git-repo-check", "-s", "danger-full-access", "-o", str(last), prompt]
     # a terminal's own settings, a proxy or a real key must not decide anything here
     kept = {key: os.environ[key] for key in ("PATH", "LANG", "SYSTEMROOT") if key in os.environ}
@@ -121,6 +127,20 @@ async def test_a_task_of_two_steps(codex: str, bridged: Bridged, tmp_path: Path)
     assert said == ["I will read it.", f"It says: {SECRET}"]
     used = run.events[-1]["usage"]
     assert (used["input_tokens"], used["output_tokens"]) == (1800, 14)
+
+
+async def test_the_profile_that_setup_writes(codex: str, bridged: Bridged, tmp_path: Path) -> None:
+    url, upstream = bridged(reads_then_answers)
+    user = Home(tmp_path / "user", CODEX_HOME=str(tmp_path / "home"))
+    user.folder.mkdir()
+    user.write(f"[server]\nport = {url.rpartition(':')[2]}\n")
+    done = user.call("setup", "codex", "--model", "m:latest", "--write")
+    assert done.exit_code == 0, done.stderr
+    flags = ("--profile", "ollama-bridge")
+    run = await asked(codex, url, tmp_path, "What does note.txt say?", flags)
+    assert run.code == 0, run.told
+    assert run.answer == f"It says: {SECRET}"
+    assert len(upstream.calls) == 2
 
 
 async def test_what_the_upstream_is_sent(codex: str, bridged: Bridged, tmp_path: Path) -> None:

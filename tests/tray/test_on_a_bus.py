@@ -36,7 +36,8 @@ async def test_a_stopped_bridge(panel: Panel, tray) -> None:
         "separator",
         *["Start", "Restart", "separator"],
         *["Models", "Providers", "No errors", "separator"],
-        *["Copy server URL", "View logs", "Edit settings", "Start at login", "separator"],
+        *["Copy server URL", "Open page", "View logs", "Edit settings", "Start at login"],
+        "separator",
         *["Quit tray", "Quit and stop bridge"],
     ]
     assert [item["label"] for item in menu["below"] if item["label"] and item["enabled"]] == [
@@ -258,6 +259,35 @@ async def test_settings_broken_while_it_runs(panel: Panel, tray, user: Home) -> 
     await panel.until_shown("The settings have an error")
     assert await shows(panel, Look.ERROR)
     assert "config.toml" in await panel.noted()
+
+
+async def test_the_page_is_opened(panel: Panel, tray, user: Home) -> None:
+    seen = user.folder / "opened"
+    browser = user.folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part && mv {seen}.part {seen}\n')
+    browser.chmod(0o755)
+    user.environ |= {"BROWSER": str(browser), "WAYLAND_DISPLAY": "wayland-0"}
+    user.run("start")
+    await tray.start()
+    await panel.take()
+    await panel.until_shown("Ollama Bridge: http")
+    await panel.click("Open page")
+    async with asyncio.timeout(20):
+        while not seen.exists():
+            await asyncio.sleep(0.02)
+    note = user.note()
+    address = seen.read_text().strip()
+    assert address.startswith(f"http://127.0.0.1:{note['port']}/_bridge/ui#token=")
+    assert note["token"] not in address
+
+
+async def test_without_a_browser_it_says_so(panel: Panel, tray, user: Home) -> None:
+    user.run("start")
+    await tray.start()
+    await panel.take()
+    await panel.until_shown("Ollama Bridge: http")
+    await panel.click("Open page")
+    assert "ollama-bridge ui" in await panel.noted()
 
 
 async def test_start_at_login(panel: Panel, tray, user: Home) -> None:

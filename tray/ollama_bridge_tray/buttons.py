@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ollama_bridge import client, config, editing, files, log, process
+from ollama_bridge import browser, client, config, editing, files, log, process
+from ollama_bridge.errors import BridgeError
 from ollama_bridge.instance import Instance
 
 from . import autostart, desktop
@@ -53,6 +54,13 @@ def _copy(text: str, _state: Path, _last: Instance | None) -> str:
     return f"Copied: {text}"
 
 
+def _open_page(_value: str, state: Path, _last: Instance | None) -> str:
+    daemon = client.connect(state).daemon
+    if not browser.opened(daemon.page):
+        raise BridgeError("No browser can be opened here; `ollama-bridge ui` tells the address")
+    return ""
+
+
 def _open_logs(_value: str, state: Path, _last: Instance | None) -> str:
     desktop.open_file(state / log.NAME)
     return ""
@@ -86,6 +94,7 @@ _BUTTONS: dict[Button, Callable[[str, Path, Instance | None], str]] = {
     Button.DEFAULT_MODEL: _default_model,
     Button.DEFAULT_PROVIDER: _default_provider,
     Button.COPY: _copy,
+    Button.OPEN_PAGE: _open_page,
     Button.OPEN_LOGS: _open_logs,
     Button.OPEN_SETTINGS: _open_settings,
     Button.START_AT_LOGIN: _start_at_login,

@@ -30,6 +30,7 @@ class Button(enum.Enum):
     DEFAULT_MODEL = enum.auto()
     DEFAULT_PROVIDER = enum.auto()
     COPY = enum.auto()
+    OPEN_PAGE = enum.auto()
     OPEN_LOGS = enum.auto()
     OPEN_SETTINGS = enum.auto()
     START_AT_LOGIN = enum.auto()
@@ -68,6 +69,7 @@ def entries(status: Status, *, at_login: bool) -> list[Entry]:
         Entry("Recent errors" if _errors(status) else "No errors", entries=_errors(status)),
         SEPARATOR,
         _copy_url(status),
+        Entry("Open page", Button.OPEN_PAGE if status.phase is Phase.RUNNING else None),
         Entry("View logs", Button.OPEN_LOGS),
         Entry("Edit settings", Button.OPEN_SETTINGS),
         Entry("Start at login", Button.START_AT_LOGIN, checked=at_login),
