@@ -57,6 +57,11 @@ def test_looks_stand_out_on_every_panel(look: Look, panel: str) -> None:
     assert contrast(colour(look), background) >= 3
 
 
+@pytest.mark.parametrize("look", [Look.STOPPED, Look.STARTING])
+def test_looks_without_a_ground_stand_out_on_the_lightest_dark_panel(look: Look) -> None:
+    assert contrast(colour(look), (0x35, 0x35, 0x35)) >= 3
+
+
 @pytest.mark.parametrize("look", Look)
 @pytest.mark.parametrize("size", SMALL)
 def test_small_icons_are_crisp(look: Look, size: int) -> None:

@@ -80,7 +80,7 @@ def _busy(pen: _Pen) -> None:
 
 def _stopped(pen: _Pen) -> None:
     """An empty tile."""
-    colour = "#767676"
+    colour = "#888888"
     pen.draw.rounded_rectangle(
         pen.box(0, 0, 100, 100), pen.wide(22), outline=colour, width=pen.wide(10)
     )
@@ -89,7 +89,7 @@ def _stopped(pen: _Pen) -> None:
 
 def _starting(pen: _Pen) -> None:
     """A ring that is not closed, with a dot in it."""
-    colour = "#a56700"
+    colour = "#b87400"
     pen.draw.arc(pen.box(0, 0, 100, 100), -60, 210, fill=colour, width=pen.wide(14))
     pen.draw.ellipse(pen.box(34, 34, 66, 66), fill=colour)
 
