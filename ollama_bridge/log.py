@@ -9,13 +9,14 @@ import functools
 import json
 import logging
 import logging.handlers
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 NAME = "ollama-bridge.log"
 FORMATS = ("text", "json")
@@ -44,42 +45,75 @@ def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
-def last(path: Path, number: int) -> tuple[list[str], int]:
-    """The last lines of a log, and where the next one will begin."""
-    data = path.read_bytes()
+class Place(NamedTuple):
+    """Where the next line will begin: in which file, whatever it is called by then."""
+
+    file: tuple[int, int]
+    """Device and number."""
+    end: int
+    """Bytes from its beginning."""
+
+
+def last(path: Path, number: int) -> tuple[list[str], Place]:
+    """The last lines of a log, and the place behind them."""
+    with path.open("rb") as file:
+        data = file.read()
+        place = Place(_identity(os.fstat(file.fileno())), len(data))
     lines = data.decode(errors="replace").splitlines()
-    return lines[max(0, len(lines) - number) :], len(data)
+    return lines[max(0, len(lines) - number) :], place
 
 
-def follow(path: Path, end: int, pause: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """Lines as they are written after `end`, also when the log is rotated meanwhile.
+def follow(path: Path, place: Place, pause: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """Lines as they are written after that place, through any rotation meanwhile.
 
     The file is opened anew each time: one that is held open cannot be rotated on Windows.
     """
     rest = b""
     while True:
-        data = _after(path, end)
-        if data is None:  # a new file: first what the old one got last
-            data = _after(path.with_name(f"{path.name}.1"), end) or b""
-            end = 0
-        else:
-            end += len(data)
+        data, place = _after(path, place)
         *lines, rest = (rest + data).split(b"\n")
         yield from [line.decode(errors="replace") for line in lines]
         if not data:
             pause(0.2)
 
 
-def _after(path: Path, end: int) -> bytes | None:
-    """What stands after that place; None when the file is shorter and so another one."""
+def _after(path: Path, place: Place) -> tuple[bytes, Place]:
+    """What stands after that place, in its file and in those that came after it."""
+    names = [path, *(path.with_name(f"{path.name}.{n}") for n in range(1, _OLD_FILES + 1))]
+    found = next((at for at, name in enumerate(names) if _file(name) == place.file), 0)
+    begun = _file(names[found])
+    parts, here = [], place
     try:
-        with path.open("rb") as file:
-            if file.seek(0, 2) < end:
-                return None
-            file.seek(end)
-            return file.read()
+        for name in reversed(names[: found + 1]):  # the oldest first
+            part, here = _rest(name, place)
+            parts.append(part)
     except FileNotFoundError:  # between two names
-        return b""
+        return b"", place
+    if _file(names[found]) != begun:  # rotated while we read: the names mean other files now
+        return b"", place
+    return b"".join(parts), here
+
+
+def _rest(path: Path, place: Place) -> tuple[bytes, Place]:
+    """A file from that place on; from its beginning when the place is in another file."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        goes_on = _identity(status) == place.file and place.end <= status.st_size
+        begin = place.end if goes_on else 0  # also of one that was emptied
+        file.seek(begin)
+        data = file.read()
+    return data, Place(_identity(status), begin + len(data))
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    try:
+        return _identity(path.stat())
+    except FileNotFoundError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def refused_origins(line: str) -> list[str]:

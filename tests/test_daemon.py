@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from daemons import Home, end, until_ready
+from daemons import Home, end, has_ipv6, until_ready
 
 from ollama_bridge import client, daemon, instance, listening, process
 from ollama_bridge.errors import BridgeError, NotRunning, PortTaken, SettingsInvalid
@@ -249,15 +249,7 @@ def test_a_daemon_on_a_taken_port_exits_4(home: Home) -> None:
         server.server_close()
 
 
-def _has_ipv6() -> bool:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_both_loopback_addresses_listen(host: str) -> None:
     sockets = listening.listen(host, 0)
@@ -268,7 +260,7 @@ def test_both_loopback_addresses_listen(host: str) -> None:
         _close(sockets)
 
 
-@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_half_a_loopback_is_none() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         port = other.getsockname()[1]

@@ -133,14 +133,14 @@ def logs(
         return
     if not path.is_file():
         raise BridgeError(f"there is no log at {path} yet; start with `ollama-bridge start`")
-    old, end = log.last(path, number)
+    old, place = log.last(path, number)
     if as_json and not follow:
         render.document({"path": str(path), "lines": old})
         return
     for line in old:
         _print_line(line, as_json=as_json)
     if follow:
-        for line in log.follow(path, end):
+        for line in log.follow(path, place):
             _print_line(line, as_json=as_json)
 
 

@@ -88,7 +88,8 @@ def logs(here: Situation) -> Iterator[Finding]:
 
 def origins(here: Situation) -> Iterator[Finding]:
     """Web pages and extensions that were turned away lately."""
-    lines, _ = log.last(path, 2000) if (path := here.state / log.NAME).is_file() else ([], 0)
+    path = here.state / log.NAME
+    lines = log.last(path, 2000)[0] if path.is_file() else []
     refused = {name for line in lines for name in log.refused_origins(line)}
     own = here.good_settings.server.origins if here.good_settings else ()
     allowed = Origins(own)

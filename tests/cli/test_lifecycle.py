@@ -1,16 +1,18 @@
 """start, stop, restart, reload, status, logs, serve with real processes."""
 
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import Home, end, until_ready
+from daemons import Home, end, has_ipv6, until_ready
 
 import ollama_bridge
 from ollama_bridge import log, process
@@ -159,6 +161,14 @@ def test_logs(running: Home) -> None:
     assert (found["schema"], found["path"], len(found["lines"])) == (1, str(path), 1)
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_localhost_works_wherever_it_resolves(running: Home) -> None:
+    port = running.note()["port"]
+    for host in ("127.0.0.1", "[::1]", "localhost"):
+        with urllib.request.urlopen(f"http://{host}:{port}/api/version") as reply:
+            assert reply.status == 200
+
+
 def test_no_log_yet(home: Home) -> None:
     done = home.run("logs")
     assert done.returncode == 1
@@ -193,27 +203,74 @@ def test_following_a_log(home: Home) -> None:
         end(reader)
 
 
-def test_following_through_a_rotation(home: Home) -> None:
+@pytest.fixture
+def small_log(home: Home) -> Iterator[log.Gathering]:
+    """A log that the daemon's own handler rotates every few dozen lines."""
     home.state.mkdir()
+    handler = log.Gathering(home.state / log.NAME, None)
+    handler.setFormatter(log.Text())
+    handler.maxBytes = 4000
+    yield handler
+    handler.close()
+
+
+def write(handler: log.Gathering, numbers: range) -> None:
+    for number in numbers:
+        text = f"line {number}"
+        handler.emit(logging.LogRecord("ollama_bridge", logging.INFO, "", 0, text, None, None))
+
+
+def read(reader: "subprocess.Popen[str]", number: int) -> list[str]:
+    """That many lines, without their time."""
+    assert reader.stdout is not None
+    return [reader.stdout.readline().rpartition(": ")[2].rstrip() for _ in range(number)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_following_through_rotations(home: Home, small_log: log.Gathering) -> None:
+    """Also while the reader sleeps and the new file has grown past its place in the old one."""
+    write(small_log, range(10))
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "ollama_bridge_cli", "logs", "-f"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=home.environ,
+    )
+    try:
+        seen = read(reader, 10)
+        for start in range(10, 310, 50):
+            if start == 110:
+                reader.send_signal(signal.SIGSTOP)
+                write(small_log, range(start, start + 50))
+                reader.send_signal(signal.SIGCONT)
+            else:
+                write(small_log, range(start, start + 50))
+            seen += read(reader, 50)
+        assert seen == [f"line {number}" for number in range(310)]
+        assert (home.state / f"{log.NAME}.3").exists(), "it was rotated often enough"
+    finally:
+        end(reader)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_following_one_that_slept_through_two_rotations(
+    home: Home, small_log: log.Gathering
+) -> None:
+    write(small_log, range(10))
+    _, place = log.last(home.state / log.NAME, 0)
+    write(small_log, range(10, 130))
+    follower = log.follow(home.state / log.NAME, place)
+    told = [next(follower).rpartition(": ")[2] for _ in range(120)]
+    assert told == [f"line {number}" for number in range(10, 130)]
+
+
+def test_following_one_that_was_emptied(home: Home, small_log: log.Gathering) -> None:
     path = home.state / log.NAME
-    path.write_text("a\nb\n")
-    lines, end_of_file = log.last(path, 1)
-    assert lines == ["b"]
-    steps = iter((_append, _rotate))
-    follower = log.follow(path, end_of_file, lambda _: next(steps)(path))
-    assert [next(follower) for _ in range(3)] == ["c", "d", "e"]
-
-
-def _append(path: Path) -> None:
-    with path.open("a") as file:
-        file.write("c\n")
-
-
-def _rotate(path: Path) -> None:
-    with path.open("a") as file:
-        file.write("d\n")
-    path.rename(f"{path}.1")
-    path.write_text("e\n")
+    write(small_log, range(10))
+    _, place = log.last(path, 0)
+    path.write_text("anew\n")
+    assert next(log.follow(path, place)) == "anew"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
