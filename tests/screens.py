@@ -1,11 +1,10 @@
 """Programs on the screen of a terminal, driven by tmux: what a person would see and type."""
 
-import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,22 @@ from buses import needed
 from daemons import Home
 
 _PATIENCE = 60.0
+_AGAIN = 5.0
 WIDTH, HEIGHT = 100, 30
+OURS = (sys.executable, "-m", "ollama_bridge_cli")
 
 
 class Screen:
-    """One terminal and the command that runs in it."""
+    """One terminal and the command that runs in it: ours, or another `program`."""
 
-    def __init__(self, home: Home, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, home: Home, folder: Path, *arguments: str, program: Sequence[str] = OURS
+    ) -> None:
         self._program = needed("tmux", "tmux")
         # a server of its own, found by its socket: nothing else is touched
         self._socket = str(folder / f"tmux-{id(self)}")
         self._code = folder / f"code-{id(self)}"
-        command = [sys.executable, "-m", "ollama_bridge_cli", *arguments]
+        command = [*program, *arguments]
         code = shlex.quote(str(self._code))
         # Ctrl-C reaches the shell too, which is to stay for the exit code
         line = f"trap : INT; {shlex.join(command)}; echo $? > {code}; read never"
@@ -56,12 +59,19 @@ class Screen:
         """The same with its colours and styles as escape sequences."""
         return self._tmux("capture-pane", "-p", "-e", "-S", "-200")
 
-    def until(self, seen: str | Callable[[str], bool]) -> str:
-        """Wait until the screen shows that; what it shows then."""
+    def until(self, seen: str | Callable[[str], bool], again: str = "") -> str:
+        """Wait until the screen shows that; what it shows then.
+
+        `again` names a key that is pressed every few seconds meanwhile.
+        """
         is_there = seen if callable(seen) else lambda shown: seen in shown
         end = time.monotonic() + _PATIENCE
+        repeat = time.monotonic() + _AGAIN
         while not is_there(shown := self.shown):
             assert time.monotonic() < end, f"waited for {seen!r} at:\n{shown}"
+            if again and time.monotonic() > repeat:
+                self.press(again)
+                repeat = time.monotonic() + _AGAIN
         return shown
 
     def ended(self) -> int:
@@ -80,7 +90,7 @@ class Screen:
     def _tmux(self, *arguments: str) -> str:
         return subprocess.run(
             [self._program, "-S", self._socket, *arguments],
-            env={**self._environ, "PATH": os.environ["PATH"]},
+            env=self._environ,
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -95,8 +105,8 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., S
     opened: list[Screen] = []
     folder = tmp_path_factory.mktemp("s")  # a socket's path has to be short
 
-    def open_one(home: Home, *arguments: str) -> Screen:
-        opened.append(Screen(home, folder, *arguments))
+    def open_one(home: Home, *arguments: str, program: Sequence[str] = OURS) -> Screen:
+        opened.append(Screen(home, folder, *arguments, program=program))
         return opened[-1]
 
     yield open_one

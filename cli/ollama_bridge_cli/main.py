@@ -13,6 +13,7 @@ from ollama_bridge.errors import BridgeError
 
 from . import (
     chat,
+    completing,
     config,
     doctor,
     guide,
@@ -134,7 +135,8 @@ def main() -> None:
     sys.excepthook = _crashed
     first = len(sys.argv) == 1 and guide.is_attended() and guide.is_fresh(Session())
     arguments = ["setup"] if first else None  # else what the command line says
-    typer.main.get_command(build())(arguments, prog_name="ollama-bridge")
+    with completing.whole_words():
+        typer.main.get_command(build())(arguments, prog_name="ollama-bridge")
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

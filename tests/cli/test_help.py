@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from buses import needed
 from daemons import Home
+from screens import Screen
 
 from ollama_bridge_cli import main
 
@@ -165,8 +167,55 @@ def test_completion_without_a_daemon(home: Home, shell: str) -> None:
     assert "lab" not in completed(home, shell, "ollama-bridge keys test la")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_is_shown(home: Home, shell: str) -> None:
+    script = shown_script(home, shell)
+    assert "ollama-bridge" in script
+    assert f"_OLLAMA_BRIDGE_COMPLETE{' = ' if shell == 'powershell' else '='}" in script
+
+
+def shown_script(home: Home, shell: str) -> str:
     done = home.run("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert done.returncode == 0, done.stderr
-    assert "ollama-bridge" in done.stdout
+    return done.stdout
+
+
+INTERACTIVE = {
+    "bash": (("bash", "--norc", "--noprofile", "-i"), "source {script}"),
+    "zsh": (("zsh", "-f", "-i"), "autoload -U compinit; compinit -D; source {script}"),
+    "fish": (("fish", "--no-config", "-i"), "source {script}"),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+@pytest.mark.parametrize("shell", INTERACTIVE)
+def test_in_the_shell_itself(
+    home: Home, shell: str, screen: Callable[..., Screen], tmp_path: Path
+) -> None:
+    """The Tab key on a screen; names with a colon are what Ollama's models are called."""
+    needed(shell, shell)
+    home.write(
+        '[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\nkey = "none"\n'
+        'models = ["qwen3:8b", "qwen3:14b", "org/gemma:free"]\n'
+    )
+    program = tmp_path / "bin" / "ollama-bridge"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ollama_bridge_cli "$@"\n')
+    program.chmod(0o755)
+    home.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    script = tmp_path / f"completion.{shell}"
+    script.write_text(shown_script(home, shell))
+    command, source = INTERACTIVE[shell]
+    terminal = screen(home, program=command)
+    terminal.enter(f"{source.format(script=script)}; echo rea''dy")
+    terminal.until("\nready")
+    for typed, line in {
+        "ollama-bridge run qwen3:8": "ollama-bridge run qwen3:8b",
+        "ollama-bridge run org/g": "ollama-bridge run org/gemma:free",
+        "ollama-bridge providers te": "ollama-bridge providers test",
+        "ollama-bridge providers test l": "ollama-bridge providers test lab",
+    }.items():
+        terminal.type(typed)
+        terminal.press("Tab")
+        terminal.until(line, again="Tab")  # a busy machine may have been given nothing
+        terminal.press("C-c" if shell != "fish" else "C-u")
