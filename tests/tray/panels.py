@@ -97,6 +97,10 @@ class Panel:
         """The next notification."""
         return await asyncio.wait_for(self.notes.shown.get(), PATIENCE)
 
+    def told(self) -> list[str]:
+        """Notifications that nobody has taken yet."""
+        return [self.notes.shown.get_nowait() for _ in range(self.notes.shown.qsize())]
+
     async def see(self, name: str) -> Any:
         """A property of the icon."""
         body = await self._ask("org.freedesktop.DBus.Properties", "Get", "ss", ITEM, name)

@@ -85,8 +85,9 @@ class Tray:
             self._icon.stop()  # also after a mistake of ours: an icon that stands still would lie
 
     def _look(self) -> Status:
+        before = self._doing
         found = self._follower.look()
-        doing = self._doing
+        doing = self._doing or before  # what was seen while a button was at work is half of it
         if doing is not None:
             return replace(found, phase=doing, problem="")
         if found.phase is Phase.STOPPED and self._problem:
