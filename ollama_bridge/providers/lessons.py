@@ -130,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         (
             _words(
                 r"encrypted.content.*could not be verified|signature.{0,40}(?:invalid|not valid)|"
-                r"invalid.{0,20}signature"
+                r"invalid.{0,20}signature|without its required following item"
             ),
         ),
         ("drop_in_messages:reasoning_details",),

@@ -134,12 +134,13 @@ class Errand(NamedTuple):
         refusal = error.refusal
         if refusal is None:
             return False
+        was_back = course.is_back
         if (found := course.learn(refusal)) is not None:
             learning.told(self.target, found, refusal)
             if found.quirk == quirks.RESPONSES_ONLY:
                 course.before = error
             return True
-        if course.before is not None and course.is_back:
+        if course.before is not None and course.is_back > was_back:
             raise course.before from error  # what came after it was about another route
         if refusal.generation and not course.said:
             course.said = printed_calls.reply(refusal.generation, course.body or {})

@@ -241,12 +241,16 @@ class _Items:
             yield {"type": "message", "role": role, "content": _content(turn.get("content"))}
 
     def _assistant(self, turn: Object) -> Iterator[Body]:
-        yield from _thoughts(turn)
+        thoughts = _thoughts(turn)
+        yield from thoughts.get((False, 0), ())
         said = _text(turn.get("content")) or word(turn, "refusal")
         if said:
             yield {"type": "message", "role": "assistant", "content": said}
+        yield from thoughts.get((True, 0), ())
         calls = turn.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for place, call in enumerate(calls if isinstance(calls, list) else ()):
+            for after_text in (False, True) if place else ():
+                yield from thoughts.get((after_text, place), ())
             if isinstance(call, dict):
                 yield self._call(call)
         if isinstance(function := turn.get("function_call"), dict):
@@ -273,13 +277,21 @@ class _Items:
         return {"type": kind, "call_id": call_id, "output": output}
 
 
-def _thoughts(turn: Object) -> Iterator[Body]:
-    """Sealed thoughts of this API go back as they came; those of others would be refused."""
+def _thoughts(turn: Object) -> dict[tuple[bool, int], list[Body]]:
+    """Sealed thoughts of this API as they came, by the text and the calls that were before them.
+
+    Those of others would be refused.
+    """
+    found: dict[tuple[bool, int], list[Body]] = {}
     details = turn.get("reasoning_details")
     for part in details if isinstance(details, list) else ():
         if isinstance(part, dict) and part.get("format") == SEALED and word(part, "data"):
-            head = {"type": "reasoning", "summary": [], "encrypted_content": part["data"]}
-            yield head | ({"id": part["id"]} if word(part, "id") else {})
+            item = {"type": "reasoning", "summary": [], "encrypted_content": part["data"]}
+            item |= {"id": part["id"]} if word(part, "id") else {}
+            calls = part.get("after_calls")
+            place = part.get("after_text") is True, calls if isinstance(calls, int) else 0
+            found.setdefault(place, []).append(item)
+    return found
 
 
 def _text(content: Json) -> str:

@@ -129,7 +129,9 @@ class Deltas:
         if (sealed := word(item, "encrypted_content")) and (_SEALED, at, 0) not in self.said:
             self.said.add((_SEALED, at, 0))
             part = {"type": "reasoning.encrypted", "data": sealed, "id": word(item, "id")}
-            yield {"reasoning_details": [part | {"format": SEALED, "index": at}]}
+            # each goes back to where it stood: what came of it has to follow
+            place = {"after_text": _TEXT in self._spoken, "after_calls": len(self.calls)}
+            yield {"reasoning_details": [part | {"format": SEALED, "index": at} | place]}
 
     def called(self, at: int, item: Object) -> Iterator[Body]:
         """A whole call."""

@@ -121,7 +121,15 @@ def _item_faults(items: list[Body]) -> Iterator[str]:
             yield f"No tool call found for {kind} with call_id {item['call_id']}."
         elif kind == "reasoning" and item.get("encrypted_content") != SEALED:
             yield "The encrypted content could not be verified."
+        elif kind == "reasoning" and not _follows(items, at):
+            yield f"Item '{item['id']}' was provided without its required following item."
     yield from (f"No tool output found for function call {call_id}." for call_id in waiting)
+
+
+def _follows(items: list[Body], at: int) -> bool:
+    """Whether what came of a thought stands behind it."""
+    after = items[at + 1] if at + 1 < len(items) else {}
+    return after.get("role") == "assistant" or str(after.get("type")).endswith("_call")
 
 
 def _message_faults(item: Body, where: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Models that speak only /v1/responses, through every route, with the official clients (quirk A9)."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -194,14 +195,10 @@ def test_who_hangs_up_is_not_answered_on(lab: Lab, path: str) -> None:
     with httpx.stream("POST", f"{lab.url}{path}", json=asked | {"max_tokens": 99}) as reply:
         next(reply.iter_raw())
     lab.ollama.chat("m", HELLO)
-    for call in lab.upstream.calls[:1]:
-        assert call.gone.is_set() or _within(lambda: lab.upstream.open_now == 0)
     assert _within(lambda: lab.upstream.open_now == 0)
 
 
-def _within(true: Callable[[], bool], seconds: float = 5.0) -> bool:
-    import time
-
+def _within(true: Callable[[], bool], seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.01)

@@ -134,6 +134,21 @@ def test_tools_with_effort_step_down_where_there_is_no_such_route(bridged: Bridg
     assert learned(url) == ["no_effort_with_tools"]
 
 
+def test_after_the_step_down_other_troubles_are_told_as_they_are(bridged: Bridged) -> None:
+    async def act(call: Call) -> None:
+        if call.path.endswith("/responses"):
+            await call.json({"detail": "Not Found"}, 404)
+        elif call.body.get("reasoning_effort") != "none":
+            await call.json(error(TOOLS_AND_EFFORT), 400)
+        else:
+            await call.json(error("overloaded"), 503)
+
+    url, upstream = bridged(act)
+    reply = ask(url, tools=[TOOL], think=True)
+    assert (reply.status_code, reply.json()) == (503, {"error": "fake: overloaded"})
+    assert len(upstream.calls) == 3
+
+
 ADDED: dict[str, tuple[Callable[[Body], bool], Body, str]] = {
     "sealed thoughts": (
         lambda body: "include" in body,
@@ -217,7 +232,18 @@ def test_an_unchanged_refusal_is_passed_on(bridged: Bridged) -> None:
     assert paths(upstream) == ["/chat/completions", "/responses"]
 
 
-def test_sealed_thoughts_that_can_no_longer_be_read_are_left_behind(bridged: Bridged) -> None:
+@pytest.mark.parametrize(
+    "old",
+    [
+        error(
+            "The encrypted content gAAAA could not be verified.", code="invalid_encrypted_content"
+        ),
+        error("Item 'rs_1' of type 'reasoning' was provided without its required following item."),
+    ],
+)
+def test_sealed_thoughts_that_are_no_longer_taken_are_left_behind(
+    bridged: Bridged, old: Body
+) -> None:
     sealed = {"type": "reasoning.encrypted", "data": "gAAAA", "format": "openai-responses-v1"}
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     turns = [
@@ -225,9 +251,6 @@ def test_sealed_thoughts_that_can_no_longer_be_read_are_left_behind(bridged: Bri
         {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_details": [sealed]},
         {"role": "tool", "tool_call_id": "call_1", "content": "seen"},
     ]
-    old = error(
-        "The encrypted content gAAAA could not be verified.", code="invalid_encrypted_content"
-    )
 
     def rule(body: Body) -> Body | None:
         return old if any(item["type"] == "reasoning" for item in body["input"]) else None
