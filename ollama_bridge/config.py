@@ -7,7 +7,7 @@ wants other settings loads again. `editing.py` changes the file.
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -191,7 +191,10 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
         preset for variable, preset in URL_VARIABLES.items() if environ.get(variable, "").strip()
     }
     found = {}
-    for name, row in PRESETS.items():
+    for name, preset in PRESETS.items():
+        row = _filled(preset, environ)
+        if row is None:
+            continue
         if environ.get(row.key_variable, "").strip():
             found[name] = _moved(replace(row, key=f"env:{row.key_variable}"), environ)
         elif environ.get(environment.key_variable(name), "").strip():
@@ -199,6 +202,17 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
         elif name in moved:
             found[name] = _moved(replace(row, key="none"), environ)
     return found
+
+
+def _filled(preset: Provider, environ: Mapping[str, str]) -> Provider | None:
+    """The preset with the blanks of its address filled from the environment, if all are there."""
+    if not preset.blanks:
+        return preset
+    values = {blank.name: environ.get(blank.variable, "") for blank in preset.blanks}
+    try:
+        return replace(preset, url=address.fill(preset, values), blanks=())
+    except ValueError:
+        return None
 
 
 def _provider(
@@ -230,6 +244,7 @@ _FIELDS = (
     "include",
     "exclude",
     "headers",
+    "query",
     "quirks",
     "model_quirks",
     "connect_timeout",
@@ -262,11 +277,28 @@ def _row(name: str, table: Mapping[str, Any], path: Path, environ: Mapping[str, 
                 "no base_url",
                 f'base_url = "https://…/v1", or the name or preset of a known service{hint}',
             )
-        return _moved(preset, environ)
-    url = _url(table["base_url"], f"{path}: {schema.dotted(('providers', name, 'base_url'))}")
+        filled = _filled(preset, environ)
+        if filled is None:
+            raise schema.refuse(str(path), ("providers", name), "no base_url", _how_to_fill(preset))
+        return _moved(filled, environ)
+    read = address.plain if table.get("exact") else address.base_url
+    where = f"{path}: {schema.dotted(('providers', name, 'base_url'))}"
+    url = _url(table["base_url"], where, read)
     if preset is not None and "preset" in table:
-        return replace(preset, url=url)
+        return replace(preset, url=url, blanks=())
     return _elsewhere(preset or Provider(name=name, url=url), url)
+
+
+def _how_to_fill(preset: Provider) -> str:
+    variables = " and ".join(blank.variable for blank in preset.blanks)
+    return (
+        f'base_url = "{preset.url}" with your own {_listed(preset)}, or {variables} in the '
+        f"environment; `ollama-bridge providers add {preset.name}` asks for it"
+    )
+
+
+def _listed(preset: Provider) -> str:
+    return " and ".join(blank.meaning for blank in preset.blanks)
 
 
 def _moved(preset: Provider, environ: Mapping[str, str]) -> Provider:
@@ -282,15 +314,15 @@ def _elsewhere(row: Provider, url: str) -> Provider:
     """A row at another address: oddities belong to the service that is there, not to a name."""
     known = address.preset_at(url)
     if known is not None:
-        return replace(known, name=row.name, url=url, key=row.key)
+        return replace(known, name=row.name, url=url, key=row.key, blanks=())
     if row.url.startswith("https:"):
         return Provider(name=row.name, url=url, key=row.key, key_variable=row.key_variable)
     return replace(row, url=url)
 
 
-def _url(text: str, where: str) -> str:
+def _url(text: str, where: str, read: Callable[[str], str] = address.base_url) -> str:
     try:
-        return address.base_url(text)
+        return read(text)
     except ValueError as error:
         raise SettingsInvalid(
             f'{where}: {error}; allowed: an address like "http://10.0.0.5:8000/v1"'

@@ -14,11 +14,13 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any
+from urllib.parse import urlencode
 
 from ollama_bridge import __version__
+from ollama_bridge.errors import BridgeError
 from ollama_bridge.providers import facts
 from ollama_bridge.providers.provider import Provider
-from ollama_bridge.translate import failures
+from ollama_bridge.translate import failures, model_list
 
 VALID, REFUSED, NO_QUOTA, UNREACHABLE = "valid", "refused", "no quota", "unreachable"
 
@@ -50,30 +52,36 @@ class Verdict:
 
 def ask(provider: Provider, key: str, seconds: float = SECONDS) -> Verdict:
     """Try the key (or none, where the provider wants none). Blocks; raises nothing."""
-    listed = _call(provider, key, "/models", None, seconds)
+    listed = models(provider, key, seconds) if provider.listing else _NO_LIST
     verdict = _judged(provider, key, listed, seconds)
     return replace(verdict, models=_chatting(provider, listed), date=listed.date)
 
 
-def _judged(provider: Provider, key: str, listed: "_Reply", seconds: float) -> Verdict:
+def models(provider: Provider, key: str, seconds: float = SECONDS) -> "Reply":
+    """The provider's list of models, as it comes. Blocks; raises nothing."""
+    return call(provider, key, provider.list_url, None, seconds)
+
+
+def _judged(provider: Provider, key: str, listed: "Reply", seconds: float) -> Verdict:
     if listed.status not in (*range(200, 300), 404, 405, 501):
         return _verdict(listed)
     if key and listed.ok:
-        open_to_all = _call(provider, "", "/models", None, seconds)
+        open_to_all = models(provider, "", seconds)
         if open_to_all.status in (400, 401, 403):
             return Verdict(VALID)
     model = next(iter(_chatting(provider, listed)), "")
     if not model:
         return Verdict(VALID) if listed.ok else _verdict(listed)
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-    said = _call(provider, key, "/chat/completions", body, seconds)
+    url = provider.url + provider.route("/chat/completions", model)
+    said = call(provider, key, url, body, seconds)
     if said.status in (400, 404, 422) and not _ABOUT_KEY.search(said.text):
         return Verdict(VALID)  # it was let in; what it asked for is another matter
     return _verdict(said)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class Reply:
     """A reply, or why there is none (status 0)."""
 
     status: int
@@ -85,12 +93,15 @@ class _Reply:
         return 200 <= self.status < 300
 
 
-def _verdict(reply: _Reply) -> Verdict:
+_NO_LIST = Reply(404, "it has no list of models; name one in its settings (models) to try the key")
+
+
+def _verdict(reply: Reply) -> Verdict:
     result, detail = _result(reply)
     return Verdict(result, detail, status=reply.status)
 
 
-def _result(reply: _Reply) -> tuple[str, str]:
+def _result(reply: Reply) -> tuple[str, str]:
     if reply.ok:
         return VALID, ""
     if reply.status == 0:
@@ -105,12 +116,13 @@ def _result(reply: _Reply) -> tuple[str, str]:
     return UNREACHABLE, said
 
 
-def _chatting(provider: Provider, listed: _Reply) -> tuple[str, ...]:
+def _chatting(provider: Provider, listed: Reply) -> tuple[str, ...]:
     """Models that can chat: those of the settings first, then those it lists."""
-    document = _json(listed.text) if listed.ok else None
-    rows = document.get("data") if isinstance(document, dict) else document
-    ids = [row["id"] for row in _rows(rows) if isinstance(row.get("id"), str)]
-    able = [model for model in ids if "completion" in _abilities(model)]
+    try:
+        rows = model_list.read_list(listed.text.encode()) if listed.ok else ()
+    except BridgeError:
+        rows = ()
+    able = [row.id for row in rows if "completion" in (row.capabilities or _abilities(row.id))]
     return tuple(dict.fromkeys([*provider.models, *able]))
 
 
@@ -119,31 +131,33 @@ def _abilities(model: str) -> frozenset[str]:
     return known.capabilities if known else facts.guess(model)
 
 
-def _rows(value: Any) -> list[dict[str, Any]]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-
-
-def _call(
-    provider: Provider, key: str, path: str, body: Mapping[str, Any] | None, seconds: float
-) -> _Reply:
+def call(
+    provider: Provider, key: str, url: str, body: Mapping[str, Any] | None, seconds: float
+) -> Reply:
+    """One request with the provider's credentials, headers and query; no redirect is followed."""
     headers = {
         "User-Agent": f"ollama-bridge/{__version__}",
-        **({"Authorization": f"Bearer {key}"} if key else {}),
+        **provider.credentials(key),
         **({"Content-Type": "application/json"} if body else {}),
         **provider.headers,
     }
     data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(provider.url + path, data, headers)  # noqa: S310 - checked
+    request = urllib.request.Request(_whole(provider, url), data, headers)  # noqa: S310 - checked
     try:
         with _OPENER.open(request, timeout=seconds) as reply:
-            return _Reply(reply.status, _text(reply), reply.headers.get("Date", ""))
+            return Reply(reply.status, _text(reply), reply.headers.get("Date", ""))
     except urllib.error.HTTPError as error:
         with error:
-            return _Reply(error.code, _text(error), error.headers.get("Date", ""))
+            return Reply(error.code, _text(error), error.headers.get("Date", ""))
     except urllib.error.URLError as error:
-        return _Reply(0, _why(error.reason, provider))
+        return Reply(0, _why(error.reason, provider))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return _Reply(0, _why(error, provider))
+        return Reply(0, _why(error, provider))
+
+
+def _whole(provider: Provider, url: str) -> str:
+    sign = "&" if "?" in url else "?"
+    return f"{url}{sign}{urlencode(provider.query)}" if provider.query else url
 
 
 class _StayThere(urllib.request.HTTPRedirectHandler):

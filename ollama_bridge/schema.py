@@ -111,6 +111,10 @@ def _is_quirks_of_models(value: Any) -> bool:
     )
 
 
+def _is_query(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_text(item) for item in value.values())
+
+
 def _is_origin(value: Any) -> bool:
     """As Ollama, which refuses to start over any other."""
     if not _is_filled(value) or value.count("*") > 1:
@@ -163,6 +167,7 @@ SERVER: Mapping[str, Kind] = {
 PROVIDER: Mapping[str, Kind] = {
     "preset": Kind(f"one of {', '.join(PRESETS)}", _one_of(PRESETS)),
     "base_url": _NAME,
+    "exact": Kind("true or false", lambda value: isinstance(value, bool)),
     "key": Kind(
         f"{KEY_RULES}; the key itself belongs in the keyring: ollama-bridge keys set NAME",
         _is_key_rule,
@@ -173,6 +178,7 @@ PROVIDER: Mapping[str, Kind] = {
     "include": _NAMES,
     "exclude": _NAMES,
     "headers": Kind("a table of header names and plain texts", _is_headers, secret=True),
+    "query": Kind("a table of names and texts", _is_query, secret=True),
     "quirks": Kind(f"a list of {', '.join(quirks.NAMES)}", _list_of(quirks.is_known)),
     "model_quirks": Kind(
         "a table of lists of quirks by model ids or patterns of them, such as "

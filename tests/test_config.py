@@ -51,8 +51,18 @@ def test_our_own_key_variable_is_enough(file: Path) -> None:
 
 def test_every_hosted_preset_can_be_found(file: Path) -> None:
     variables = {row.key_variable: "k" for row in PRESETS.values() if row.key_variable}
-    found = config.load(file, variables)
+    blanks = {blank.variable: "acme" for row in PRESETS.values() for blank in row.blanks}
+    found = config.load(file, variables | blanks)
+    assert all("{" not in row.url for row in found.providers.values())
     assert set(found.providers) == {row.name for row in PRESETS.values() if row.key_variable}
+
+
+def test_a_key_alone_is_not_enough_where_the_address_is_each_users_own(file: Path) -> None:
+    found = config.load(file, {"AZURE_API_KEY": "k", "GROQ_API_KEY": "k"})
+    assert list(found.providers) == ["groq"]
+    found = config.load(file, {"AZURE_API_KEY": "k", "AZURE_RESOURCE_NAME": "acme"})
+    assert found.providers["azure"].url == "https://acme.openai.azure.com/openai/v1"
+    assert found.providers["azure"].key == "env:AZURE_API_KEY"
 
 
 def test_base_url_without_key(file: Path) -> None:

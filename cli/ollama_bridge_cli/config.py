@@ -16,8 +16,9 @@ from ollama_bridge import config as config_file
 from ollama_bridge import editing, files
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, SettingsInvalid
+from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO_URL
-from ollama_bridge.providers.provider import Alias, Provider
+from ollama_bridge.providers.provider import OPENAI, Alias, Provider
 
 from . import render, session, spending
 
@@ -177,11 +178,14 @@ def in_effect(settings: Config) -> dict[str, Any]:
 def _provider(row: Provider) -> dict[str, Any]:
     fields = {
         "base_url": row.url,
+        "exact": row.url != DEMO_URL and address.base_url(row.url) != row.url,
+        "kind": "" if row.kind == OPENAI else row.kind,
         "key": row.key,
         "models": list(row.models),
         "include": list(row.include),
         "exclude": list(row.exclude),
         "headers": {name: _shown(name, value) for name, value in row.headers.items()},
+        "query": dict(row.query),
         "quirks": list(row.quirks),
         "model_quirks": {pattern: list(names) for pattern, names in row.model_quirks.items()},
         "connect_timeout": row.connect_timeout,
@@ -193,7 +197,7 @@ def _provider(row: Provider) -> dict[str, Any]:
     }
     if row.url == DEMO_URL:  # no address: the daemon serves it itself
         del fields["base_url"]
-    return {key: value for key, value in fields.items() if value not in ([], {})}
+    return {key: value for key, value in fields.items() if value not in ([], {}, "", False)}
 
 
 def _filled(fields: dict[str, Any]) -> dict[str, Any]:

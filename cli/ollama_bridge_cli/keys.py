@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ollama_bridge import config as settings_file
+from ollama_bridge import config as config_file
 from ollama_bridge import editing, keyfile, keys
 from ollama_bridge.config import Config
 from ollama_bridge.errors import BridgeError, KeyMissing, SettingsInvalid
+from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO_URL, PRESETS
 from ollama_bridge.providers.provider import Provider
 
@@ -48,7 +49,31 @@ def set_key(
         raise typer.BadParameter("there is no terminal to ask at; pass the key with --stdin")
     typed = sys.stdin.read() if stdin else typer.prompt(f"Key for {name}", hide_input=True)
     store(user, settings, name, typed, in_file=insecure_storage)
+    _look_again(user, name)
     user.tell_daemon()
+
+
+def _look_again(user: Session, name: str) -> None:
+    """With a key a service may list its models at another path than was guessed without one."""
+    path = user.config_path
+    table = config_file.parse(config_file.read(path), path).get("providers", {}).get(name, {})
+    if "base_url" not in table:
+        return
+    from ollama_bridge import locate  # HTTP, which no other command of these needs
+
+    row = user.load().providers[name]
+    if not row.listing or address.preset_at(row.url):
+        return
+    try:
+        found = locate.find(row, row.url, user.keys().get(row))
+    except BridgeError:
+        return  # the key is stored; who uses it will hear of this
+    if found.proof == locate.LISTS and found.url != row.url:
+        exact = address.base_url(found.url) != found.url
+        editing.set_value(path, ("providers", name, "base_url"), found.url)
+        if exact or "exact" in table:
+            editing.set_value(path, ("providers", name, "exact"), exact)
+        user.say(f"Its models are listed at {found.url}; the settings say so now.")
 
 
 def store(user: Session, settings: Config, name: str, typed: str, *, in_file: bool) -> None:
@@ -62,13 +87,13 @@ def store(user: Session, settings: Config, name: str, typed: str, *, in_file: bo
     user.keys().set(name, key)
     user.say(f"The key for {name} is in the keyring.")
     provider = settings.providers.get(name)
-    if provider is None and name in PRESETS:
+    if provider is None and name in PRESETS and PRESETS[name].blanks:
+        user.say(f"No provider has this name yet: ollama-bridge providers add {name}")
+    elif provider is None and name in PRESETS:
         editing.add_provider(user.config_path, name, {})
         user.say(f"Added provider {name} to {user.config_path}")
     elif provider is None and name not in settings.server.access_keys:
-        user.say(
-            f"No provider has this name yet: ollama-bridge providers add {name} --base-url URL"
-        )
+        user.say(f"No provider has this name yet: ollama-bridge providers add {name} URL")
     elif keyfile.is_used(settings, name):
         editing.unset_value(user.config_path, ("providers", name, "key"))
         keyfile.remove(user.config_path, name)
@@ -81,7 +106,7 @@ def _store_in_file(user: Session, settings: Config, name: str, key: str) -> None
     if name not in settings.providers and name not in PRESETS:
         raise SettingsInvalid(
             f"no provider has the name {name}, so no setting could name its file; first: "
-            f"ollama-bridge providers add {name} --base-url URL"
+            f"ollama-bridge providers add {name} URL"
         )
     file = keyfile.write(user.config_path, name, key)
     try:
@@ -95,7 +120,7 @@ def _store_in_file(user: Session, settings: Config, name: str, key: str) -> None
 def _name_file(user: Session, name: str) -> None:
     """Have the settings take the key from its file."""
     path, rule = user.config_path, keyfile.rule(name)
-    in_settings = settings_file.parse(settings_file.read(path), path).get("providers", {})
+    in_settings = config_file.parse(config_file.read(path), path).get("providers", {})
     if name in in_settings:
         editing.set_value(path, ("providers", name, "key"), rule)
     else:

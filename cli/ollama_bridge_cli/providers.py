@@ -1,18 +1,20 @@
 """providers add, list, show, test, remove: the services that answer."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from ollama_bridge import editing
+from ollama_bridge import config, editing
 from ollama_bridge.config import Config
 from ollama_bridge.errors import KeyMissing, KeyringUnusable, NotRunning, SettingsInvalid
-from ollama_bridge.providers import quirks
-from ollama_bridge.providers.provider import Provider
+from ollama_bridge.providers import address, quirks
+from ollama_bridge.providers.presets import PRESETS
+from ollama_bridge.providers.provider import OLLAMA, Provider
 
-from . import completing, keys, render, session
+from . import blanks, completing, keys, render, session
 from .config import in_effect
 from .session import Session
 
@@ -32,9 +34,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def add(
     context: typer.Context,
     name: NewName,
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="[URL]",
+            help="Address of any other service, with or without /v1: it is asked there.",
+        ),
+    ] = "",
     preset: Annotated[str | None, typer.Option(help="Take all from a known service.")] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="Address, as in http://host:8000/v1.")
+        str | None, typer.Option(help="The same, but nothing is asked there.")
+    ] = None,
+    blanks_set: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A part of its address, as account=ID."),
     ] = None,
     key: Annotated[
         str | None, typer.Option(help="keyring, env:NAME, file:PATH, command:… or none.")
@@ -44,17 +57,75 @@ def add(
         list[str] | None, typer.Option(help="A model, where the service cannot list them.")
     ] = None,
 ) -> None:
-    """Add a service; a known one needs only its name."""
+    """Add a service; a known one needs only its name, any other its address."""
     user = session.of(context)
-    given = {"preset": preset, "base_url": base_url, "key": key, "kind": kind, "models": model}
-    table = {field: value for field, value in given.items() if value}
-    settings = editing.add_provider(user.config_path, name, table)
+    if url and base_url:
+        raise typer.BadParameter("URL and --base-url contradict each other")
+    table: dict[str, Any] = {"preset": preset, "base_url": base_url or url, "key": key}
+    table |= {"kind": kind, "models": model}
+    _fill_blanks(table, name, blanks.given(blanks_set or ()))
+    if url:
+        table |= _located(user, name, {field: value for field, value in table.items() if value})
+    settings = editing.add_provider(
+        user.config_path, name, {field: value for field, value in table.items() if value}
+    )
+    row = settings.providers[name]
     user.say(f"Added provider {name} to {user.config_path}")
+    if not row.listing and not row.models:
+        user.say(f"It has no list of models; name them: --model NAME, or {name}/NAME in requests")
     try:
-        user.keys().get(settings.providers[name])
+        user.keys().get(row)
     except (KeyMissing, KeyringUnusable) as error:
         user.say(f"Next: {error.message}")
     user.tell_daemon()
+
+
+def _fill_blanks(table: dict[str, Any], name: str, values: dict[str, str]) -> None:
+    """Complete the address of a service that has one of its own for each user."""
+    row = PRESETS.get(table["preset"] or name)
+    if row is None or table["base_url"]:
+        if values:
+            raise typer.BadParameter(
+                "only for known services without an address", param_hint="--set"
+            )
+        return
+    if row.blanks or values:
+        table["base_url"] = blanks.filled(row, values, attended=sys.stdin.isatty())
+        table["preset"] = row.name
+
+
+def _located(user: Session, name: str, table: dict[str, Any]) -> dict[str, Any]:
+    """The base URL at an address as pasted, and what kind of service answers there."""
+    from ollama_bridge import locate  # HTTP, which no other command of these needs
+
+    row = config.check({"providers": {name: table}}, user.config_path, {}).providers[name]
+    user.say(f"Asking at {table['base_url']} ...")
+    found = locate.find(row, table["base_url"], key_of(user, row))
+    if found.proof == locate.LISTS:
+        user.say(f"{found.models} models at {found.url}")
+    elif found.proof == locate.WANTS_KEY:
+        user.say(f"It wants a key before it says more; for now its address is {found.url}")
+    elif found.proof == locate.CHATS:
+        user.say(f"It answers at {found.url}, but has no list of models; name them with --model")
+    else:
+        user.say(
+            f"Nothing there answers like an OpenAI-compatible service ({found.detail}). "
+            f"Added with {found.url} all the same; try again with `ollama-bridge keys test {name}`"
+        )
+    known: dict[str, Any] = {}
+    if found.kind == OLLAMA and "kind" not in table:
+        known["kind"] = found.kind
+    if address.base_url(found.url) != found.url:  # at the root, where else /v1 would be added
+        known["exact"] = True
+    return {"base_url": found.url, **known}
+
+
+def key_of(user: Session, row: Provider) -> str:
+    """The provider's key if there is one by now, else none."""
+    try:
+        return user.keys().get(row)
+    except (KeyMissing, KeyringUnusable):
+        return ""
 
 
 def list_providers(context: typer.Context, as_json: AsJson = False) -> None:

@@ -6,7 +6,7 @@ servers people run themselves. A row holds only what differs from a plain OpenAI
 
 from collections.abc import Mapping
 
-from ollama_bridge.providers.provider import EFFORTS, OLLAMA, Provider
+from ollama_bridge.providers.provider import EFFORTS, OLLAMA, Blank, Provider
 
 DEMO = "demo"
 """The built-in offline service; its address is known only once the daemon listens."""
@@ -33,21 +33,53 @@ _CAN_STOP_THINKING = {**EFFORTS, "off": "none"}
 _NO_CHAT = dict.fromkeys(("*codex*", "*-pro", "*-pro-2*", "*deep-research*"), ("responses_only",))
 """Families that have never had chat completions (A9); others are learned when they refuse."""
 
+# OpenAI's own models, whoever hosts them.
+_OPENAI_MODELS = (
+    "new_token_limit",
+    "drop_reasoning_sampling",
+    "first_four_stops",
+    "say_json",
+    "content_null",
+)
+
+_AZURE_RESOURCE = Blank("resource", "AZURE_RESOURCE_NAME", "resource name")
+_AZURE_HOSTS = ("services.ai.azure.com", "cognitiveservices.azure.com")
+
 _HOSTED = (
     Provider(
         name="openai",
         url="https://api.openai.com/v1",
         key_variable="OPENAI_API_KEY",
-        quirks=(
-            "new_token_limit",
-            "drop_reasoning_sampling",
-            "first_four_stops",
-            "say_json",
-            "content_null",
-        ),
+        quirks=_OPENAI_MODELS,
         model_quirks=_NO_CHAT,
         embed_batch=2048,
         responses=True,
+    ),
+    Provider(
+        name="azure",  # the v1 form (K4); its models are the names of the user's deployments (K5)
+        url="https://{resource}.openai.azure.com/openai/v1",
+        blanks=(_AZURE_RESOURCE,),
+        hosts=_AZURE_HOSTS,
+        listing="",
+        key_variable="AZURE_API_KEY",
+        key_header="api-key",
+        quirks=_OPENAI_MODELS,
+        model_quirks=_NO_CHAT,
+        embed_batch=2048,
+        responses=True,
+    ),
+    Provider(
+        name="azure-deployments",  # the older form, for resources that have no other (K3)
+        url="https://{resource}.openai.azure.com/openai",
+        blanks=(_AZURE_RESOURCE,),
+        hosts=_AZURE_HOSTS,
+        model_path="/deployments/{model}",
+        listing="",
+        query={"api-version": "2024-10-21"},
+        key_variable="AZURE_OPENAI_API_KEY",
+        key_header="api-key",
+        quirks=_OPENAI_MODELS,
+        embed_batch=2048,
     ),
     Provider(
         name="openrouter",
@@ -118,6 +150,7 @@ _HOSTED = (
     Provider(
         name="together",
         url="https://api.together.xyz/v1",
+        hosts=("api.together.ai",),
         key_variable="TOGETHER_API_KEY",
         quirks=("system_role",),
         extra_options=_REPETITION,
@@ -156,7 +189,8 @@ _HOSTED = (
     ),
     Provider(
         name="dashscope",
-        url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",  # China: its own base_url
+        url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        hosts=("dashscope.aliyuncs.com", "dashscope-us.aliyuncs.com"),
         key_variable="DASHSCOPE_API_KEY",
         quirks=("enable_thinking", "say_json", "system_role"),
         efforts=_CAN_STOP_THINKING,
@@ -165,6 +199,7 @@ _HOSTED = (
     Provider(
         name="moonshot",
         url="https://api.moonshot.ai/v1",
+        hosts=("api.moonshot.cn",),
         key_variable="MOONSHOT_API_KEY",
         quirks=("thinking_switch", "system_role"),
         efforts=_CAN_STOP_THINKING,
@@ -172,6 +207,7 @@ _HOSTED = (
     Provider(
         name="zai",
         url="https://api.z.ai/api/paas/v4",
+        hosts=("open.bigmodel.cn",),
         key_variable="ZAI_API_KEY",
         quirks=("thinking_switch", "system_role"),
         efforts=_CAN_STOP_THINKING,
@@ -179,6 +215,7 @@ _HOSTED = (
     Provider(
         name="minimax",
         url="https://api.minimax.io/v1",
+        hosts=("api.minimaxi.com",),
         key_variable="MINIMAX_API_KEY",
         quirks=("system_role",),
     ),
@@ -202,9 +239,48 @@ _HOSTED = (
     Provider(
         name="github",
         url="https://models.github.ai/inference",
+        listing="../catalog/models",
         # not GITHUB_TOKEN: every CI job has one, for its repository, and did not mean us
         key_variable="GITHUB_MODELS_TOKEN",
-        models=("openai/gpt-4.1", "openai/gpt-4.1-mini", "openai/gpt-4o", "openai/gpt-4o-mini"),
+    ),
+    Provider(
+        name="github-copilot",
+        url="https://api.githubcopilot.com",  # no version segment
+        hosts=(
+            "api.individual.githubcopilot.com",
+            "api.business.githubcopilot.com",
+            "api.enterprise.githubcopilot.com",
+        ),
+        key_variable="COPILOT_GITHUB_TOKEN",  # of a device login; personal tokens are refused
+        # it answers integrations that it knows, and pictures only when they are announced
+        headers={"Copilot-Integration-Id": "vscode-chat", "Copilot-Vision-Request": "true"},
+        quirks=("first_four_stops",),
+    ),
+    Provider(
+        name="cloudflare",
+        url="https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
+        blanks=(Blank("account", "CLOUDFLARE_ACCOUNT_ID", "account id"),),
+        listing="../models/search?per_page=1000",
+        key_variable="CLOUDFLARE_API_TOKEN",
+        quirks=("system_role",),
+        extra_options=_REPETITION,
+    ),
+    Provider(
+        name="databricks",
+        url="https://{workspace}/serving-endpoints",
+        blanks=(Blank("workspace", "DATABRICKS_HOST", "host of the workspace"),),
+        hosts=("cloud.databricks.com", "azuredatabricks.net", "gcp.databricks.com"),
+        listing="/api/2.0/serving-endpoints",
+        key_variable="DATABRICKS_TOKEN",
+        quirks=("system_role", "no_empty_text"),
+    ),
+    Provider(
+        name="snowflake",
+        url="https://{account}.snowflakecomputing.com/api/v2/cortex/v1",
+        blanks=(Blank("account", "SNOWFLAKE_ACCOUNT", "account identifier"),),
+        listing="",
+        key_variable="SNOWFLAKE_PAT",
+        quirks=("new_token_limit", "system_role", "no_empty_text"),
     ),
 )
 
@@ -268,6 +344,20 @@ _LOCAL = (
         key="none",
         quirks=("system_role",),
         extra_options=_LLAMA_CPP,
+    ),
+    Provider(
+        name="docker",  # Docker Model Runner, with its TCP port open
+        url="http://127.0.0.1:12434/engines/v1",
+        key="none",
+        quirks=("template_thinking", "system_role"),
+        efforts=_CAN_STOP_THINKING,
+        extra_options=_LLAMA_CPP,
+    ),
+    Provider(
+        name="litellm",  # the proxy; it has keys of its own when one is set there
+        url="http://127.0.0.1:4000/v1",
+        quirks=("system_role",),
+        responses=True,
     ),
     Provider(
         name="ollama",

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote, urljoin
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -14,6 +15,16 @@ EFFORTS: Mapping[str, str] = MappingProxyType(
 
 OPENAI, OLLAMA = KINDS = ("openai", "ollama")
 """Dialects of services: OpenAI's API alone, or Ollama's own with OpenAI's beside it under /v1."""
+
+
+class Blank(NamedTuple):
+    """A part of an address that is each user's own: `{name}` in a row's URL."""
+
+    name: str
+    variable: str
+    """The environment variable this service's users usually set for it."""
+    meaning: str
+    """What to ask for, as in "account id"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +54,23 @@ class Provider:
 
     name: str
     url: str
-    """Base URL with its version segment, without a trailing slash."""
+    """Base URL with its version segment, without a trailing slash; a preset's may have blanks."""
+    blanks: tuple[Blank, ...] = ()
+    """Parts of a preset's URL that are to be filled in."""
+    hosts: tuple[str, ...] = ()
+    """Other hosts at which this service answers; names below them count too."""
+    model_path: str = ""
+    """What comes before a route where the URL names the model: `/deployments/{model}`."""
+    listing: str = "models"
+    """The list of models, relative to the base URL; empty for services that have none."""
+    query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Goes along with every request, behind a question mark."""
     key: str = "keyring"
     """Where the key is: `keyring`, `env:NAME`, `file:PATH`, `command:…` or `none`."""
     key_variable: str = ""
     """The environment variable this service's users usually set."""
+    key_header: str = ""
+    """The header that holds the bare key; else `Authorization: Bearer`."""
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     quirks: tuple[str, ...] = ()
     """Names of request edits in `quirks.QUIRKS`, applied in this order."""
@@ -84,6 +107,23 @@ class Provider:
     def root(self) -> str:
         """Where a real Ollama's own API begins."""
         return self.url.removesuffix("/v1")
+
+    @property
+    def list_url(self) -> str:
+        """Where the list of models is; empty when there is none."""
+        return urljoin(f"{self.url}/", self.listing) if self.listing else ""
+
+    def route(self, path: str, model: str) -> str:
+        """The path of a route behind the base URL, for that model."""
+        if not self.model_path:
+            return path
+        return self.model_path.format(model=quote(model, safe="")) + path
+
+    def credentials(self, key: str) -> dict[str, str]:
+        """The headers that show the key; none without one (some refuse an empty token, K7)."""
+        if not key:
+            return {}
+        return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,8 @@ class Errand(NamedTuple):
         self._spend()
         if path == CHAT and quirks.RESPONSES_ONLY in names:
             return await self._translated(body, names)
-        return await self._sent(lambda upstream: upstream.open(path, body, model=self.name))
+        route = self.provider.route(path, self.target.model)
+        return await self._sent(lambda upstream: upstream.open(route, body, model=self.name))
 
     async def _translated(self, body: dict[str, Any], names: Sequence[str]) -> Opened:
         """The reply to a chat that is asked for in the other form, and read as one of a chat."""
@@ -229,8 +230,9 @@ class Errand(NamedTuple):
     async def open_form(self, path: str, kind: str, content: bytes) -> Opened:
         """The reply to a body of another content type."""
         self._spend()
+        route = self.provider.route(path, self.target.model)
         return await self._sent(
-            lambda upstream: upstream.open_form(path, kind, content, model=self.name)
+            lambda upstream: upstream.open_form(route, kind, content, model=self.name)
         )
 
     def spent(self, tokens: tuple[int, int], *, estimated: bool = False) -> None:

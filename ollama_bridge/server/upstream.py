@@ -62,12 +62,13 @@ class Upstream:
         headers["Accept-Encoding"] = "identity"
         # a fixed key spares the SDK a random one each time: it is never sent without a header name
         self._options: Any = {"headers": {**_HEADERS}, "idempotency_key": "unused"}
-        if not key:  # some local servers refuse an empty bearer token (K7)
+        shown = provider.credentials(key)
+        if "Authorization" not in shown:
             self._options["headers"]["Authorization"] = openai.Omit()
         self._native = {key: value for key, value in headers.items() if isinstance(value, str)}
         self._native |= {"Content-Type": "application/json", **provider.headers}
-        if key:
-            self._native.setdefault("Authorization", f"Bearer {key}")
+        for name, value in shown.items():
+            self._native.setdefault(name, value)
         self._transport = None if http_client else _transport(provider)
         self._forms: dict[Kind, Form] = {}
         self._http = http_client or _http_client(self._transport)
@@ -75,7 +76,8 @@ class Upstream:
             api_key=key or "none",
             base_url=provider.url,
             max_retries=0,
-            default_headers={**headers, **provider.headers},
+            default_headers={**headers, **shown, **provider.headers},
+            default_query=dict(provider.query),
             http_client=self._http,
         )
 
@@ -86,7 +88,7 @@ class Upstream:
         go straight to the transport, which saves half of what a request costs.
         """
         content = msgspec.json.encode(body)
-        kind = (path, body.get("model"))  # Azure's URLs name the model
+        kind = (path, body.get("model"))
         form = self._forms.get(kind)
         if form is not None and self._transport is not None:
             return await self._opened(self._repeat(self._transport, form, content, model, kind))
@@ -106,13 +108,15 @@ class Upstream:
         return await self._opened(self._natively(method, path, content, (sent, model)))
 
     async def models(self) -> bytes:
-        """The provider's own list of models, as it stands."""
+        """The provider's own list of models, as it stands; an empty one where it has none."""
+        if not self.provider.listing:
+            return b'{"data":[]}'
         opened = await _LISTS[self.provider.kind](self)
         return await opened.whole()
 
     async def openai_list(self) -> "Opened":
         """The list that every service has."""
-        return await self._opened(self._call("get", "/models", None, ""))
+        return await self._opened(self._call("get", self.provider.list_url, None, ""))
 
     async def ollama_list(self) -> "Opened":
         """The list of a real Ollama, which tells more."""

@@ -118,6 +118,7 @@ WORDS = {word: word for word in ALL} | {
     "multimodal": "vision",
     "reasoning": "thinking",
     "reasoning_effort": "thinking",
+    "tool-calling": "tools",
     "tool-use": "tools",
     "tool_choice": "tools",
     "tool_use": "tools",
@@ -150,6 +151,7 @@ KINDS: dict[str, dict[str, bool]] = {
     "image": _NO_TEXT | {"image": True},
     "audio": _NO_TEXT,
     "moderation": _NO_TEXT,
+    "other": _NO_TEXT,
     "rerank": _NO_TEXT,
     "reranker": _NO_TEXT,
     "speech": _NO_TEXT,
@@ -157,6 +159,20 @@ KINDS: dict[str, dict[str, bool]] = {
     "video": _NO_TEXT,
 }
 """What a row's `type` says."""
+
+
+BY_NAME = ("result", "endpoints")
+"""Where catalogues have their rows that number the models; requests take the names."""
+
+TASKS = {
+    "text generation": "chat",
+    "text embeddings": "embedding",
+    "text-to-image": "image",
+    "llm/v1/chat": "chat",
+    "llm/v1/completions": "completion",
+    "llm/v1/embeddings": "embedding",
+}
+"""What such a catalogue says of a model's purpose, as a `type`; all others make no text."""
 
 
 def read_list(body: bytes) -> tuple[UpstreamModel, ...]:
@@ -175,10 +191,29 @@ def _rows(body: bytes) -> list[Any]:
         reply = None
     if isinstance(reply, list):
         return reply
+    if isinstance(reply, dict):
+        for field in BY_NAME:
+            if isinstance(rows := reply.get(field), list):
+                return [_by_name(row) for row in rows if isinstance(row, dict)]
     if not isinstance(reply, dict) or not reply.keys() & {"data", "models"}:
         raise UpstreamFailed("the provider did not answer with a list of models")
     data, models = _list(reply.get("data")), _list(reply.get("models"))
     return _merged(data, models) if data and models else data or models
+
+
+def _by_name(row: Row) -> Row:
+    """A row of the shape that all the others have."""
+    plain = {**row, "id": row.get("name")}
+    if isinstance(task := row.get("task"), dict):
+        task = task.get("name")
+    if isinstance(task, str):
+        plain["type"] = TASKS.get(task.lower(), "other")
+    told = [item for item in _list(row.get("properties")) if isinstance(item, dict)]
+    named = {
+        item["property_id"]: item.get("value") for item in told if _text(item.get("property_id"))
+    }
+    plain["tags"] = [name for name, value in named.items() if value == "true"]
+    return named | plain
 
 
 def _merged(data: list[Any], models: list[Any]) -> list[Any]:
@@ -344,8 +379,8 @@ def _kind(row: Row) -> str:
 
 
 def _modalities(row: Row) -> dict[str, bool]:
-    inputs = _list(row.get("input_modalities") or row.get("architecture.input_modalities"))
-    outs = _list(row.get("output_modalities") or row.get("architecture.output_modalities"))
+    inputs = _first_list(row, "input_modalities")
+    outs = _first_list(row, "output_modalities")
     said = {}
     if inputs:
         said["vision"] = "image" in inputs
@@ -354,6 +389,11 @@ def _modalities(row: Row) -> dict[str, bool]:
         said["embedding"] = "embeddings" in outs or "embedding" in outs
         said["image"] = "image" in outs and "text" not in outs
     return said
+
+
+def _first_list(row: Row, field: str) -> list[Any]:
+    names = (field, f"supported_{field}", f"architecture.{field}")
+    return next((words for name in names if (words := _list(row.get(name)))), [])
 
 
 def _listed(words: list[Any]) -> dict[str, bool]:

@@ -683,3 +683,64 @@ def _missing(real: dict[str, Any], ours: dict[str, Any]) -> Iterator[str]:
             yield key
         elif isinstance(value, dict):
             yield from (f"{key}.{inner}" for inner in _missing(value, ours[key]))
+
+
+def test_catalogues_that_number_their_rows() -> None:
+    """Their models go by name: Cloudflare's search and Databricks' endpoints (documented shapes)."""
+    cloudflare = {
+        "success": True,
+        "result": [
+            {
+                "id": "41975cc2-c82e-4e98-b7b8-88ffb186a545",
+                "source": 1,
+                "name": "@cf/acme/chat-8b",
+                "task": {"id": "c329a1f9", "name": "Text Generation"},
+                "tags": [],
+                "properties": [
+                    {"property_id": "context_window", "value": "24000"},
+                    {"property_id": "function_calling", "value": "true"},
+                    {"property_id": "price", "value": [{"unit": "per M input tokens"}]},
+                ],
+            },
+            {"id": "x", "name": "@cf/acme/embed", "task": {"name": "Text Embeddings"}},
+            {
+                "id": "y",
+                "name": "@cf/acme/listen",
+                "task": {"name": "Automatic Speech Recognition"},
+            },
+        ],
+    }
+    chat, embed, listen = read(cloudflare)
+    assert (chat.id, chat.context_length) == ("@cf/acme/chat-8b", 24000)
+    assert chat.capabilities == {"completion", "tools"}
+    assert (embed.id, embed.capabilities) == ("@cf/acme/embed", {"embedding"})
+    assert listen.capabilities == frozenset()
+    endpoints = {
+        "endpoints": [
+            {"id": "0a1b", "name": "my-llama", "task": "llm/v1/chat", "state": {"ready": "READY"}},
+            {"id": "0a1c", "name": "my-vectors", "task": "llm/v1/embeddings"},
+            {"id": "0a1d", "name": "my-forest", "config": {}},
+        ]
+    }
+    llama, vectors, forest = read(endpoints)
+    assert (llama.id, llama.capabilities) == ("my-llama", {"completion"})
+    assert (vectors.id, vectors.capabilities) == ("my-vectors", {"embedding"})
+    assert (forest.id, forest.capabilities) == ("my-forest", None)
+
+
+def test_github_models() -> None:
+    (found,) = read(
+        [
+            {
+                "id": "openai/gpt-4.1",
+                "name": "OpenAI GPT-4.1",
+                "publisher": "OpenAI",
+                "capabilities": ["streaming", "tool-calling"],
+                "limits": {"max_input_tokens": 1048576, "max_output_tokens": 32768},
+                "supported_input_modalities": ["text", "image"],
+                "supported_output_modalities": ["text"],
+            }
+        ]
+    )
+    assert (found.id, found.context_length, found.max_output) == ("openai/gpt-4.1", 1048576, 32768)
+    assert found.capabilities == {"completion", "tools", "vision"}
