@@ -8,7 +8,7 @@ in this order: an alias, a model of the default provider, provider/model, the on
 import hashlib
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import lru_cache
 from typing import Any, Protocol
@@ -74,6 +74,26 @@ List = tuple[Listed, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What a trial of a model showed; of all else it showed nothing."""
+
+    has: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
+    embedding_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of models beside their providers' lists, by `provider/model`."""
+
+    lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Capabilities that turned out missing while they were used."""
+    tested: Mapping[str, Proof] = field(default_factory=dict)
+    public: facts.Table = field(default_factory=facts.bundled)
+    """By ids alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One model as clients see it, with what is known of it and from where."""
 
@@ -83,7 +103,8 @@ class Entry:
     """Tried in this order; never empty."""
     capabilities: tuple[str, ...]
     capabilities_source: str
-    """`settings`, `upstream`, `bundled facts` or `default`; so too for the context."""
+    """`settings`, `tested`, `upstream`, `bundled facts` (or `refreshed facts`) or `default`, in the
+    order in which they are believed; so too for the other sources. Empty: nobody tells."""
     context_length: int
     context_source: str
     digest: str
@@ -91,7 +112,9 @@ class Entry:
     """Capabilities the model is known not to have; of the others nobody tells."""
     alias: Alias | None = None
     embedding_length: int | None = None
+    embedding_source: str = ""
     max_output: int | None = None
+    output_source: str = ""
     created: int = 0
     """Seconds since the epoch; 0 when nobody tells."""
     family: str = ""
@@ -99,7 +122,9 @@ class Entry:
     quantization: str = ""
     size: int | None = None
     price_in: float | None = None
+    """US dollars per million tokens; what this provider asks, not what others do."""
     price_out: float | None = None
+    price_source: str = ""
     row: Mapping[str, Any] | None = None
     """What a real Ollama lists of it: told as it stands."""
 
@@ -152,7 +177,7 @@ class Catalog:
         "aliases",
         "entries",
         "hidden",
-        "lacking",
+        "known",
         "lists",
         "providers",
     )
@@ -164,13 +189,10 @@ class Catalog:
         aliases: Mapping[str, Alias],
         default_provider: str,
         hidden: Iterable[str] = (),
-        lacking: Mapping[str, frozenset[str]] | None = None,
+        known: Known | None = None,
     ) -> None:
-        """`hidden` are models as `provider/model`; aliases reach them, names of clients do not.
-
-        `lacking` are capabilities that turned out missing, by `provider/model`.
-        """
-        self.lacking = lacking or {}
+        """`hidden` are models as `provider/model`; aliases reach them, names of clients do not."""
+        self.known = known or Known()
         self.providers = providers
         self.lists = lists
         self.aliases = aliases
@@ -208,21 +230,29 @@ class Catalog:
     def replace_list(self, provider: str, models: List | None) -> "Catalog":
         """A catalog in which one provider has another list."""
         lists = {**self.lists, provider: models}
-        names = self.aliases, self._default, self.hidden, self.lacking
+        names = self.aliases, self._default, self.hidden, self.known
         return Catalog(self.providers, lists, *names)
 
     def replace_names(self, aliases: Mapping[str, Alias], hidden: Iterable[str]) -> "Catalog":
         """A catalog with other aliases and hidden models."""
-        return Catalog(self.providers, self.lists, aliases, self._default, hidden, self.lacking)
+        return Catalog(self.providers, self.lists, aliases, self._default, hidden, self.known)
+
+    def replace_known(self, known: Known) -> "Catalog":
+        """A catalog that knows other things of its models."""
+        names = self.aliases, self._default, self.hidden, known
+        return Catalog(self.providers, self.lists, *names)
 
     def without(self, origin: str, capability: str) -> "Catalog":
         """A catalog in which one model, as `provider/model`, lacks a capability."""
-        missing = self.lacking.get(origin, frozenset())
+        missing = self.known.lacking.get(origin, frozenset())
         if capability in missing:
             return self
-        lacking = {**self.lacking, origin: missing | {capability}}
-        names = self.aliases, self._default, self.hidden, lacking
-        return Catalog(self.providers, self.lists, *names)
+        lacking = {**self.known.lacking, origin: missing | {capability}}
+        return self.replace_known(replace(self.known, lacking=lacking))
+
+    def concealed(self) -> tuple[Entry, ...]:
+        """The hidden models, each once."""
+        return tuple({entry.name: entry for entry in self._concealed.values()}.values())
 
     # Looking up.
 
@@ -303,8 +333,7 @@ class Catalog:
         return entries
 
     def _entry(self, name: str, provider: Provider, model_id: str, listed: Listed | None) -> Entry:
-        missing = self.lacking.get(f"{provider.name}/{model_id}", frozenset())
-        return _entry(name, provider, model_id, listed, missing)
+        return _entry(name, provider, model_id, listed, self.known)
 
     def _add_bare(self, bare: str, found: list[Entry]) -> None:
         """A bare id means the one model that has it, unless it reads as provider/model."""
@@ -410,26 +439,41 @@ def _globs(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _entry(
-    name: str,
-    provider: Provider,
-    model_id: str,
-    listed: Listed | None,
-    missing: frozenset[str],
+    name: str, provider: Provider, model_id: str, listed: Listed | None, known: Known
 ) -> Entry:
     """What is known of one model, the nearest source first."""
-    known = facts.of(model_id)
+    table = known.public
+    public, offer = table.of(model_id), table.offer(provider.facts, model_id)
+    origin = f"{provider.name}/{model_id}"
     told = listed or _UNTOLD
     row = told.row if provider.kind == OLLAMA else None
-    capabilities, capabilities_source = _capabilities(model_id, told, known)
-    if missing:
-        kept = tuple(each for each in capabilities if each not in missing)
-        capabilities, capabilities_source = kept, "upstream"
-    context, context_source = DEFAULT_CONTEXT, "default"
-    if told.context_length:
-        context, context_source = told.context_length, "upstream"
-    elif known and known.context_length:
-        context, context_source = known.context_length, "bundled facts"
-    public = known or _UNKNOWN
+    tested = known.tested.get(origin, _UNTESTED)
+    missing = known.lacking.get(origin, frozenset()) | tested.lacks
+    capabilities, capabilities_source = _capabilities(model_id, told, public, table.origin)
+    if missing or tested.has:
+        capabilities = _sensible(frozenset(capabilities) | tested.has - missing, missing)
+        capabilities_source = "tested" if tested.has or tested.lacks else "upstream"
+    facts_of = public or _UNKNOWN
+    context, context_source = _first(
+        (told.context_length, "upstream"),
+        (offer.context_length, table.origin),
+        (facts_of.context_length, table.origin),
+        (DEFAULT_CONTEXT, "default"),
+    )
+    embedding, embedding_source = _first(
+        (tested.embedding_length, "tested"),
+        (told.embedding_length, "upstream"),
+        (facts_of.embedding_length, table.origin),
+    )
+    output, output_source = _first(
+        (told.max_output, "upstream"), (facts_of.max_output, table.origin)
+    )
+    listed_price = told.price_in is not None or told.price_out is not None
+    price_in, price_out = (
+        (told.price_in, told.price_out) if listed_price else (offer.price_in, offer.price_out)
+    )
+    priced = price_in is not None or price_out is not None
+    price_source = ("upstream" if listed_price else table.origin) if priced else ""
     name = tagged(name)
     return Entry(
         name=name,
@@ -437,24 +481,33 @@ def _entry(
         capabilities=capabilities,
         capabilities_source=capabilities_source,
         # what a local model can do depends on how it was made, and its server tells on the spot
-        refuses=_refuses(told, None if provider.kind == OLLAMA else known) - frozenset(capabilities)
+        refuses=_refuses(told, None if provider.kind == OLLAMA else public)
+        - frozenset(capabilities)
         | missing,
-        context_length=context,
+        context_length=context or DEFAULT_CONTEXT,
         context_source=context_source,
         digest=row["digest"]
         if row
         else _digest(name, provider.name, model_id, *capabilities, str(context)),
-        embedding_length=told.embedding_length or public.embedding_length,
-        max_output=told.max_output or public.max_output,
+        embedding_length=embedding,
+        embedding_source=embedding_source,
+        max_output=output,
+        output_source=output_source,
         created=told.created or 0,
         family=told.family,
         parameter_size=told.parameter_size or facts.size_in_name(model_id),
         quantization=told.quantization,
         size=told.size,
-        price_in=public.price_in if told.price_in is None else told.price_in,
-        price_out=public.price_out if told.price_out is None else told.price_out,
+        price_in=price_in,
+        price_out=price_out,
+        price_source=price_source,
         row=row,
     )
+
+
+def _first(*told: tuple[int | None, str]) -> tuple[int | None, str]:
+    """The first source that tells, and what it tells."""
+    return next(((value, source) for value, source in told if value), (None, ""))
 
 
 class _Untold:
@@ -467,16 +520,17 @@ class _Untold:
 
 
 _UNTOLD = _Untold()
-_UNKNOWN = facts.Facts(None, None, None, frozenset(), None, None)
+_UNTESTED = Proof()
+_UNKNOWN = facts.Facts(None, None, None, frozenset())
 
 
 def _capabilities(
-    model_id: str, told: Listed, known: facts.Facts | None
+    model_id: str, told: Listed, known: facts.Facts | None, origin: str
 ) -> tuple[tuple[str, ...], str]:
     """What the list says, completed by what is known where the list is silent."""
     usual = facts.guess(model_id) if known is None else known.capabilities
     if told.capabilities is None:
-        return _sensible(usual), "default" if known is None else "bundled facts"
+        return _sensible(usual), "default" if known is None else origin
     has = told.capabilities
     if "completion" in has:
         usual = usual - {"embedding"} if "completion" in usual else facts.CHAT
@@ -495,8 +549,11 @@ _PUBLIC = frozenset({"completion", "tools", "thinking", "vision", "embedding"})
 
 
 @lru_cache(maxsize=256)
-def _sensible(capabilities: frozenset[str]) -> tuple[str, ...]:
-    """In Ollama's order, without what makes no sense together."""
+def _sensible(
+    capabilities: frozenset[str], without: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """In Ollama's order, without what makes no sense together, and without what is missing."""
+    capabilities -= without
     if "completion" in capabilities:
         # The `ollama` command refuses to chat with a model that makes pictures.
         return _ordered(capabilities - {"image"})

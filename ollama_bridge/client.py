@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from ollama_bridge import instance
 from ollama_bridge.errors import BridgeError, ModelNotFound, NotRunning, SettingsInvalid
 from ollama_bridge.instance import Instance
 
 Json = dict[str, Any]
+
 
 _PATIENCE = 10.0
 _NOT_RUNNING = "Ollama Bridge is not running; start it with `ollama-bridge start`"
@@ -63,6 +65,36 @@ class Client:
         """One model's facts, as Ollama shows them."""
         return self._ask("POST", "/api/show", {"model": model})
 
+    def models(self) -> list[Json]:
+        """All models with what is known of them, those too that clients are not shown."""
+        rows: list[Json] = self._ask("GET", "/_bridge/models")["models"]
+        return rows
+
+    def model(self, name: str) -> Json:
+        """What is known of one model, and from where."""
+        found: Json = self._ask("GET", f"/_bridge/model?{urlencode({'name': name})}")["model"]
+        return found
+
+    def tried(self, found: Json) -> None:
+        """Have the daemon remember what a trial of a model found out."""
+        self._ask("POST", "/_bridge/tried", found)
+
+    def trial(self, path: str, request: Json, seconds: float) -> list[Json]:
+        """The lines of an answer; the provider is asked even for what the model is not known to do.
+
+        Raises BridgeError, with the status of the answer.
+        """
+        connection = self._connection(seconds)
+        try:
+            reply = self._send(connection, "POST", path, request, {instance.ANYWAY: "1"})
+            return list(_lines(reply))
+        except TimeoutError as error:
+            raise BridgeError(f"no answer within {seconds:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise BridgeError(f"the answer ended early: {error}") from error
+        finally:
+            connection.close()
+
     def origin(self, model: str) -> str:
         """The first model behind a name, as `provider/model`."""
         found = self._ask("POST", "/api/show", {"model": model, "verbose": True})
@@ -107,10 +139,16 @@ class Client:
         return http.client.HTTPConnection(daemon.reachable_host, daemon.port, timeout=timeout)
 
     def _send(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: Json | None
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Json | None,
+        more: dict[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         # the name our own routes demand, also when the daemon listens on another address
         headers = {"Host": "localhost", "Authorization": f"Bearer {self.daemon.token}"}
+        headers |= more or {}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -189,4 +227,6 @@ def _failure(status: int, text: bytes, path: str) -> BridgeError:
         message = str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
         message = f"the daemon answered {path} with status {status}; see `ollama-bridge logs`"
-    return ModelNotFound(message) if status == 404 else BridgeError(message)
+    error = ModelNotFound(message) if status == 404 else BridgeError(message)
+    error.status = status
+    return error

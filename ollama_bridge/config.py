@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -20,6 +20,9 @@ from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO, PRESETS, URL_VARIABLES
 from ollama_bridge.providers.provider import OLLAMA, Alias, Limits, Provider
+
+if TYPE_CHECKING:
+    from ollama_bridge.providers import facts
 
 DEFAULT_MODEL = "default"
 """The alias that the tray points at the model of the user's choice."""
@@ -84,6 +87,22 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def saved_list(state: Path, url: str) -> Path:
     """The file in which the daemon keeps the last model list of the provider at that address."""
     return state / "models" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+
+
+def facts_file(state: Path) -> Path:
+    """The public facts that `models refresh` fetched, whether or not the file exists."""
+    return state / "facts.json"
+
+
+def public_facts(state: Path | None) -> "facts.Table":
+    """The facts of `models refresh`, if there are any that can be read; else the bundled ones."""
+    from ollama_bridge.providers import facts  # most commands ask nothing of them
+
+    try:
+        text = facts_file(state).read_bytes() if state else b""
+        return facts.read(text, "refreshed facts") if text else facts.bundled()
+    except (OSError, ValueError):
+        return facts.bundled()
 
 
 # reading
@@ -215,6 +234,20 @@ def _filled(preset: Provider, environ: Mapping[str, str]) -> Provider | None:
         return None
 
 
+def service(name: str, environ: Mapping[str, str]) -> Provider | None:
+    """The well-known service of that name: a preset's, its name in the public facts, or theirs."""
+    if name in PRESETS:
+        return PRESETS[name]
+    if preset := next((row for row in PRESETS.values() if row.facts == name), None):
+        return preset
+    found = public_facts(state_folder(environ)).services.get(name)
+    if found is None or not found.url:
+        return None
+    known = address.preset_at(found.url) or Provider(name=name, url="")
+    place = replace(known, name=name, facts=name, url=found.url, blanks=())
+    return replace(place, key_variable=found.key) if found.key else place
+
+
 def _provider(
     name: str, table: Mapping[str, Any], path: Path, environ: Mapping[str, str]
 ) -> Provider:
@@ -267,16 +300,20 @@ def _value(key: str, value: Any, path: Path) -> Any:
 
 def _row(name: str, table: Mapping[str, Any], path: Path, environ: Mapping[str, str]) -> Provider:
     """What is known of a service before the file's own values."""
-    preset = PRESETS.get(table.get("preset", name))
-    if "base_url" not in table:
-        if preset is None:
-            hint = schema.closest(name, PRESETS)
-            raise schema.refuse(
-                str(path),
-                ("providers", name),
-                "no base_url",
-                f'base_url = "https://…/v1", or the name or preset of a known service{hint}',
-            )
+    named = table.get("preset", name)
+    preset = service(named, environ)
+    if preset is None and ("preset" in table or "base_url" not in table):
+        hint = schema.closest(named, PRESETS)
+        if "preset" in table:
+            key, found = ("providers", name, "preset"), f'"{named}"{hint}'
+            raise schema.refuse(str(path), key, found, f"one of {', '.join(PRESETS)}")
+        raise schema.refuse(
+            str(path),
+            ("providers", name),
+            "no base_url",
+            f'base_url = "https://…/v1", or the name or preset of a known service{hint}',
+        )
+    if preset is not None and "base_url" not in table:
         filled = _filled(preset, environ)
         if filled is None:
             raise schema.refuse(str(path), ("providers", name), "no base_url", _how_to_fill(preset))
@@ -286,6 +323,8 @@ def _row(name: str, table: Mapping[str, Any], path: Path, environ: Mapping[str, 
     url = _url(table["base_url"], where, read)
     if preset is not None and "preset" in table:
         return replace(preset, url=url, blanks=())
+    if preset is not None and preset.url == url:
+        return preset
     return _elsewhere(preset or Provider(name=name, url=url), url)
 
 

@@ -17,6 +17,10 @@ LOCK = "daemon.lock"
 _ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 
 
+ANYWAY = "x-ollama-bridge-anyway"
+"""Header of requests that are to reach the provider whatever is known of the model."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Instance:
     """One running daemon."""

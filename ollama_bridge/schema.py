@@ -14,7 +14,6 @@ from typing import Any
 
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import quirks
-from ollama_bridge.providers.presets import PRESETS
 from ollama_bridge.providers.provider import KINDS
 
 CAPABILITIES = (
@@ -165,7 +164,7 @@ SERVER: Mapping[str, Kind] = {
 }
 
 PROVIDER: Mapping[str, Kind] = {
-    "preset": Kind(f"one of {', '.join(PRESETS)}", _one_of(PRESETS)),
+    "preset": _NAME,  # of a preset, or of a service in the public facts
     "base_url": _NAME,
     "exact": Kind("true or false", lambda value: isinstance(value, bool)),
     "key": Kind(

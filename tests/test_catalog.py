@@ -9,8 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ollama_bridge.catalog import DEFAULT_CONTEXT, Catalog, Entry, invalid_name, tagged
+from ollama_bridge.catalog import (
+    DEFAULT_CONTEXT,
+    Catalog,
+    Entry,
+    Known,
+    Proof,
+    invalid_name,
+    tagged,
+)
 from ollama_bridge.errors import ModelNotFound
+from ollama_bridge.providers.presets import PRESETS
 from ollama_bridge.providers.provider import Alias, Provider
 from ollama_bridge.translate.model_list import UpstreamModel
 
@@ -333,12 +342,14 @@ def test_the_nearest_source_wins() -> None:
         "Q4",
         11,
     )
-    assert (told.price_in, told.price_out) == (0.0, 2.5)
+    assert (told.price_in, told.price_out, told.price_source) == (0.0, 2.5, "upstream")
 
     assert (public.context_length, public.context_source) == (128_000, "bundled facts")
     assert public.capabilities == ("completion", "tools", "vision")
     assert public.capabilities_source == "bundled facts"
-    assert (public.max_output, public.price_in) == (16_384, 2.5)
+    assert (public.max_output, public.output_source) == (16_384, "bundled facts")
+    # what its maker asks says nothing of what this provider does
+    assert (public.price_in, public.price_source) == (None, "")
 
     assert (unknown.context_length, unknown.context_source) == (DEFAULT_CONTEXT, "default")
     assert (unknown.capabilities, unknown.capabilities_source) == (
@@ -463,3 +474,39 @@ def test_three_thousand_models_take_no_time_worth_noticing() -> None:
     for _ in range(10_000):
         names.resolve("b/vendor39/model-2999-7b-instruct:latest")
     assert time.process_time() - start < 0.1  # measured: 0.1 µs each
+
+
+def test_a_price_is_told_of_the_service_that_public_facts_know() -> None:
+    row = replace(PRESETS["openai"], name="work")
+    names = Catalog({"work": row}, {"work": (UpstreamModel("gpt-4o"),)}, {}, "work")
+    (entry,) = names.entries
+    assert (entry.price_in, entry.price_source) == (2.5, "bundled facts")
+    local = replace(PRESETS["vllm"], models=("gpt-oss-120b",))
+    (entry,) = Catalog({"vllm": local}, {}, {}, "vllm").entries
+    assert entry.price_in is None
+
+
+def test_what_was_tried_wins_over_what_is_listed() -> None:
+    tested = Proof(
+        has=frozenset({"completion", "vision"}), lacks=frozenset({"tools"}), embedding_length=9
+    )
+    provider = Provider("a", "http://a")
+    listed = UpstreamModel(
+        "m", capabilities=frozenset({"completion", "tools"}), lacks=frozenset({"vision"})
+    )
+    known = Known(tested={"a/m": tested, "b/m": Proof(lacks=frozenset({"completion"}))})
+    names = Catalog(
+        {"a": provider},
+        {"a": (listed,)},
+        {"mine": Alias(("m",), capabilities=("completion", "tools"))},
+        "a",
+        known=known,
+    )
+    mine, entry = names.entries
+    assert (entry.capabilities, entry.capabilities_source) == (("completion", "vision"), "tested")
+    assert (entry.embedding_length, entry.embedding_source) == (9, "tested")
+    assert "tools" in entry.refuses
+    assert "vision" not in entry.refuses
+    assert (mine.capabilities, mine.capabilities_source) == (("completion", "tools"), "settings")
+    before = Catalog({"a": provider}, {"a": (listed,)}, {}, "a").entries[0]
+    assert before.digest != entry.digest, "clients that keep capabilities by digest look again"

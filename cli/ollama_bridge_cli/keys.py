@@ -1,6 +1,7 @@
 """keys set, list, test, remove: API keys in the operating system's keyring, never shown."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,8 +63,8 @@ def _look_again(user: Session, name: str) -> None:
     from ollama_bridge import locate  # HTTP, which no other command of these needs
 
     row = user.load().providers[name]
-    if not row.listing or address.preset_at(row.url):
-        return
+    if not row.listing or row.facts or address.preset_at(row.url):
+        return  # of a service that is known there is nothing to find out
     try:
         found = locate.find(row, row.url, user.keys().get(row))
     except BridgeError:
@@ -87,10 +88,13 @@ def store(user: Session, settings: Config, name: str, typed: str, *, in_file: bo
     user.keys().set(name, key)
     user.say(f"The key for {name} is in the keyring.")
     provider = settings.providers.get(name)
-    if provider is None and name in PRESETS and PRESETS[name].blanks:
+    known = None if provider else config_file.service(name, os.environ)
+    if known is not None and known.blanks:
         user.say(f"No provider has this name yet: ollama-bridge providers add {name}")
-    elif provider is None and name in PRESETS:
-        editing.add_provider(user.config_path, name, {})
+    elif known is not None:
+        # public facts may change: the address is kept as it was found
+        table = {} if name in PRESETS else {"base_url": known.url}
+        editing.add_provider(user.config_path, name, table)
         user.say(f"Added provider {name} to {user.config_path}")
     elif provider is None and name not in settings.server.access_keys:
         user.say(f"No provider has this name yet: ollama-bridge providers add {name} URL")
@@ -103,7 +107,7 @@ def store(user: Session, settings: Config, name: str, typed: str, *, in_file: bo
 
 
 def _store_in_file(user: Session, settings: Config, name: str, key: str) -> None:
-    if name not in settings.providers and name not in PRESETS:
+    if name not in settings.providers and config_file.service(name, os.environ) is None:
         raise SettingsInvalid(
             f"no provider has the name {name}, so no setting could name its file; first: "
             f"ollama-bridge providers add {name} URL"

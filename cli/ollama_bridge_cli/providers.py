@@ -1,5 +1,6 @@
 """providers add, list, show, test, remove: the services that answer."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from ollama_bridge import config, editing
 from ollama_bridge.config import Config
 from ollama_bridge.errors import KeyMissing, KeyringUnusable, NotRunning, SettingsInvalid
 from ollama_bridge.providers import address, quirks
-from ollama_bridge.providers.presets import PRESETS
+from ollama_bridge.providers.presets import DEMO_URL, PRESETS
 from ollama_bridge.providers.provider import OLLAMA, Provider
 
 from . import blanks, completing, keys, render, session
@@ -82,7 +83,7 @@ def add(
 
 def _fill_blanks(table: dict[str, Any], name: str, values: dict[str, str]) -> None:
     """Complete the address of a service that has one of its own for each user."""
-    row = PRESETS.get(table["preset"] or name)
+    row = config.service(table["preset"] or name, os.environ)
     if row is None or table["base_url"]:
         if values:
             raise typer.BadParameter(
@@ -92,6 +93,8 @@ def _fill_blanks(table: dict[str, Any], name: str, values: dict[str, str]) -> No
     if row.blanks or values:
         table["base_url"] = blanks.filled(row, values, attended=sys.stdin.isatty())
         table["preset"] = row.name
+    elif row.name not in PRESETS:  # facts may change: the address is kept where it was found
+        table["base_url"] = row.url
 
 
 def _located(user: Session, name: str, table: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +131,18 @@ def key_of(user: Session, row: Provider) -> str:
         return ""
 
 
-def list_providers(context: typer.Context, as_json: AsJson = False) -> None:
+def list_providers(
+    context: typer.Context,
+    known: Annotated[
+        bool, typer.Option("--known", help="All services that `providers add` knows by name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the services, with their models when the daemon runs."""
     user = session.of(context)
+    if known:
+        _list_known(user, as_json=as_json)
+        return
     settings = user.load()
     live = _live(user)
     found = user.keys()
@@ -149,6 +161,25 @@ def list_providers(context: typer.Context, as_json: AsJson = False) -> None:
         render.document({"providers": rows})
         return
     user.table(["provider", "models", "key", "address", "problem"], [_cells(row) for row in rows])
+
+
+def _list_known(user: Session, *, as_json: bool) -> None:
+    facts = config.public_facts(user.state)
+    ours = {row.facts for row in PRESETS.values()}
+    rows = [
+        {"name": row.name, "url": row.url, "key_variable": row.key_variable}
+        for row in PRESETS.values()
+        if row.url != DEMO_URL
+    ]
+    rows += [
+        {"name": name, "url": service.url, "key_variable": service.key}
+        for name, service in facts.services.items()
+        if service.url and name not in PRESETS and name not in ours
+    ]
+    if as_json:
+        render.document({"services": rows})
+    else:
+        user.table(["service", "address", "key variable"], [list(row.values()) for row in rows])
 
 
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:

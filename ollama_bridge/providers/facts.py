@@ -1,17 +1,21 @@
-"""What is publicly known of models by their ids, for services whose lists say nothing.
+"""What is publicly known of models and services, where their own lists say nothing.
 
 Strategy: facts.json holds one row per model under a plain key: the last segment of the id in lower
 case, every run of signs a "-". A look-up makes the same key and drops what hosts add at its end
 (dates, `-latest`, `-fp8`) one by one until a row fits. Ids without a row are judged by name.
+Beside the models stand the services, each with its address and what it asks for each model.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pkgutil import get_data
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 LETTERS = {
     "c": "completion",
@@ -35,25 +39,112 @@ class Facts:
     embedding_length: int | None
     max_output: int | None
     capabilities: frozenset[str]
-    price_in: float | None
+
+
+class Offer(NamedTuple):
+    """One model as one service offers it; None where that is not known."""
+
+    context_length: int | None = None
+    price_in: float | None = None
     """US dollars per million tokens."""
-    price_out: float | None
+    price_out: float | None = None
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One service as public facts describe it."""
+
+    url: str = ""
+    """Its base URL; empty where none is known."""
+    key: str = ""
+    """The environment variable its users usually set."""
+    models: dict[str, list[float | None]] = {}
+    """What it offers, by id: the fields of an Offer."""
 
 
 class _File(msgspec.Struct):
+    source: str
     models: dict[str, list[Any]]
+    services: dict[str, Service] = {}
 
 
-@lru_cache(maxsize=8192)
+class Table:
+    """The public facts of one day. Never changes; look-ups are remembered."""
+
+    def __init__(self, file: _File, origin: str) -> None:
+        self.origin = origin
+        """In two words where these facts come from, as `models show` tells it."""
+        self.source = file.source
+        """The same in full."""
+        self.services: Mapping[str, Service] = file.services
+        self._rows = file.models
+        self._keyed: dict[str, dict[str, list[float | None]]] = {}
+        self._found: dict[str, Facts | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def of(self, model_id: str) -> Facts | None:
+        """What is known of the model, by any id that hosts give it."""
+        if model_id not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            row = _nearest(key(model_id), self._rows)
+            self._found[model_id] = None if row is None else _facts(*row)
+        return self._found[model_id]
+
+    def offer(self, service: str, model_id: str) -> Offer:
+        """What the service of that name asks for the model, and how much of it it takes."""
+        known = self.services.get(service)
+        if known is None:
+            return _NOTHING
+        row = known.models.get(model_id)
+        if row is None:
+            if service not in self._keyed:
+                self._keyed[service] = {key(name): row for name, row in known.models.items()}
+            row = _nearest(key(model_id), self._keyed[service])
+        return _NOTHING if row is None else _offer(*row)
+
+
+def read(text: bytes, origin: str) -> Table:
+    """The facts of a file; raises ValueError when it is not one."""
+    file = msgspec.json.decode(text, type=_File)
+    for name, row in file.models.items():
+        try:
+            _facts(*row)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"the row of {name} cannot be read") from error
+    return Table(file, origin)
+
+
+@cache
+def bundled() -> Table:
+    """The facts that came with this version."""
+    text = get_data(__package__, "facts.json") or b""
+    return Table(msgspec.json.decode(text, type=_File), "bundled facts")
+
+
 def of(model_id: str) -> Facts | None:
-    """What is known of the model, by any id that hosts give it."""
-    rows = _rows()
-    name = key(model_id)
+    """What the bundled facts know of the model, by any id that hosts give it."""
+    return bundled().of(model_id)
+
+
+def _nearest(name: str, rows: Mapping[str, T]) -> T | None:
+    """The row of that key, or of what it is without the ends that hosts add."""
     while name not in rows:
         name, _, added = name.rpartition("-")
         if not _ADDED.fullmatch(added):
             return None
-    return _facts(*rows[name])
+    return rows[name]
+
+
+_REMEMBERED = 8192
+_NOTHING = Offer()
+
+
+def _offer(
+    context: float | None = None, price_in: float | None = None, price_out: float | None = None
+) -> Offer:
+    return Offer(int(context) if context else None, price_in, price_out)
 
 
 @lru_cache(maxsize=8192)
@@ -138,19 +229,8 @@ def _kind(meanings: list[str]) -> frozenset[str] | None:
     return next((kind for meaning, kind in _KINDS.items() if meaning in meanings), None)
 
 
-@cache
-def _rows() -> dict[str, list[Any]]:
-    text = get_data(__package__, "facts.json") or b""
-    return msgspec.json.decode(text, type=_File).models
-
-
 def _facts(
-    context: int | None,
-    letters: str,
-    output: int | None = None,
-    price_in: float | None = None,
-    price_out: float | None = None,
-    embedding: int | None = None,
+    context: int | None, letters: str, output: int | None = None, embedding: int | None = None
 ) -> Facts:
     capabilities = frozenset(LETTERS[letter] for letter in letters)
-    return Facts(context, embedding, output, capabilities, price_in, price_out)
+    return Facts(context, embedding, output, capabilities)

@@ -2,9 +2,11 @@
 
 Hosted services come first, in the order in which the first one found becomes the default; then the
 servers people run themselves. A row holds only what differs from a plain OpenAI-compatible server.
+A hundred more services, without oddities that we know of, are in facts.json.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ollama_bridge.providers.provider import EFFORTS, OLLAMA, Blank, Provider
 
@@ -56,32 +58,6 @@ _HOSTED = (
         responses=True,
     ),
     Provider(
-        name="azure",  # the v1 form (K4); its models are the names of the user's deployments (K5)
-        url="https://{resource}.openai.azure.com/openai/v1",
-        blanks=(_AZURE_RESOURCE,),
-        hosts=_AZURE_HOSTS,
-        listing="",
-        key_variable="AZURE_API_KEY",
-        key_header="api-key",
-        quirks=_OPENAI_MODELS,
-        model_quirks=_NO_CHAT,
-        embed_batch=2048,
-        responses=True,
-    ),
-    Provider(
-        name="azure-deployments",  # the older form, for resources that have no other (K3)
-        url="https://{resource}.openai.azure.com/openai",
-        blanks=(_AZURE_RESOURCE,),
-        hosts=_AZURE_HOSTS,
-        model_path="/deployments/{model}",
-        listing="",
-        query={"api-version": "2024-10-21"},
-        key_variable="AZURE_OPENAI_API_KEY",
-        key_header="api-key",
-        quirks=_OPENAI_MODELS,
-        embed_batch=2048,
-    ),
-    Provider(
         name="openrouter",
         url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
@@ -97,6 +73,7 @@ _HOSTED = (
     ),
     Provider(
         name="gemini",
+        facts="google",
         url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
         quirks=("plain_schemas", "format_beside_tools", "signed_calls"),
@@ -149,6 +126,7 @@ _HOSTED = (
     ),
     Provider(
         name="together",
+        facts="togetherai",
         url="https://api.together.xyz/v1",
         hosts=("api.together.ai",),
         key_variable="TOGETHER_API_KEY",
@@ -157,6 +135,7 @@ _HOSTED = (
     ),
     Provider(
         name="fireworks",
+        facts="fireworks-ai",
         url="https://api.fireworks.ai/inference/v1",
         key_variable="FIREWORKS_API_KEY",
         quirks=("system_role",),
@@ -189,6 +168,7 @@ _HOSTED = (
     ),
     Provider(
         name="dashscope",
+        facts="alibaba",
         url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         hosts=("dashscope.aliyuncs.com", "dashscope-us.aliyuncs.com"),
         key_variable="DASHSCOPE_API_KEY",
@@ -198,6 +178,7 @@ _HOSTED = (
     ),
     Provider(
         name="moonshot",
+        facts="moonshotai",
         url="https://api.moonshot.ai/v1",
         hosts=("api.moonshot.cn",),
         key_variable="MOONSHOT_API_KEY",
@@ -238,10 +219,38 @@ _HOSTED = (
     ),
     Provider(
         name="github",
+        facts="github-models",
         url="https://models.github.ai/inference",
         listing="../catalog/models",
         # not GITHUB_TOKEN: every CI job has one, for its repository, and did not mean us
         key_variable="GITHUB_MODELS_TOKEN",
+    ),
+    Provider(
+        name="azure",  # the v1 form (K4); its models are the names of the user's deployments (K5)
+        url="https://{resource}.openai.azure.com/openai/v1",
+        blanks=(_AZURE_RESOURCE,),
+        hosts=_AZURE_HOSTS,
+        listing="",
+        key_variable="AZURE_API_KEY",
+        key_header="api-key",
+        quirks=_OPENAI_MODELS,
+        model_quirks=_NO_CHAT,
+        embed_batch=2048,
+        responses=True,
+    ),
+    Provider(
+        name="azure-deployments",  # the older form, for resources that have no other (K3)
+        facts="azure",
+        url="https://{resource}.openai.azure.com/openai",
+        blanks=(_AZURE_RESOURCE,),
+        hosts=_AZURE_HOSTS,
+        model_path="/deployments/{model}",
+        listing="",
+        query={"api-version": "2024-10-21"},
+        key_variable="AZURE_OPENAI_API_KEY",
+        key_header="api-key",
+        quirks=_OPENAI_MODELS,
+        embed_batch=2048,
     ),
     Provider(
         name="github-copilot",
@@ -258,6 +267,7 @@ _HOSTED = (
     ),
     Provider(
         name="cloudflare",
+        facts="cloudflare-workers-ai",
         url="https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
         blanks=(Blank("account", "CLOUDFLARE_ACCOUNT_ID", "account id"),),
         listing="../models/search?per_page=1000",
@@ -369,4 +379,6 @@ _LOCAL = (
     Provider(name=DEMO, url=DEMO_URL, key="none"),
 )
 
-PRESETS: Mapping[str, Provider] = {row.name: row for row in (*_HOSTED, *_LOCAL)}
+PRESETS: Mapping[str, Provider] = {
+    row.name: replace(row, facts=row.facts or row.name) for row in (*_HOSTED, *_LOCAL)
+}

@@ -98,6 +98,8 @@ class Provider:
     """Most inputs the service takes in one embeddings request."""
     responses: bool = False
     """It has /v1/responses; for all others the bridge translates to chat completions."""
+    facts: str = ""
+    """Its name among the public facts; empty where they do not know it."""
     kind: str = OPENAI
     """One of KINDS. A real Ollama gets native requests as they came, and its own lists count."""
 

@@ -13,10 +13,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
 from ollama_bridge import __version__, spending
+from ollama_bridge.catalog import Entry
 from ollama_bridge.config import DEFAULT_MODEL
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.names import same_name, untagged
 from ollama_bridge.providers.provider import Provider
+from ollama_bridge.server.models import listed
+from ollama_bridge.server.trials import Result
 
 if TYPE_CHECKING:
     from ollama_bridge.server.app import App
@@ -153,6 +156,66 @@ class Requests(BaseModel):
     recent: list[Asked]
 
 
+class Fact(BaseModel):
+    """One thing that is known of a model, and who told it."""
+
+    value: int | float | list[str] | None
+    source: str
+    """`settings`, `tested`, `upstream`, `bundled facts`, `refreshed facts`, `default` or empty."""
+
+
+class Outcome(BaseModel):
+    """One feature of a model, tried out."""
+
+    outcome: str
+    """`yes` and `no` are proved; any other word proves nothing."""
+    detail: str = ""
+
+
+class Model(BaseModel):
+    """One model with all that is known of it."""
+
+    name: str
+    targets: list[str]
+    """As `provider/model`, in the order in which they are tried."""
+    listed: str
+    """Empty for a model in /api/tags, else why it is not there."""
+    context_length: Fact
+    capabilities: Fact
+    embedding_length: Fact
+    max_output: Fact
+    price_in: Fact
+    """US dollars per million tokens."""
+    price_out: Fact
+    tested: dict[str, Outcome]
+    """By feature, what `models test` found out."""
+    tested_at: str | None
+    learned: list[str]
+    """Names of what is done differently, because its provider refused something."""
+
+
+class Models(BaseModel):
+    """Every model there is, with those that clients are not shown."""
+
+    schema_: int = 1
+    models: list[Model]
+
+
+class OneModel(BaseModel):
+    """The model that a name means."""
+
+    schema_: int = 1
+    model: Model
+
+
+class Tried(BaseModel):
+    """What a trial of one model found out."""
+
+    model: str
+    results: dict[str, Outcome]
+    embedding_length: int | None = None
+
+
 class Done(BaseModel):
     """An order was carried out."""
 
@@ -176,6 +239,24 @@ def build(app: "App") -> FastAPI:
             recent=[_asked(app, fields) for fields in list(journal.recent)],
         )
         return JSONResponse(_document(told))
+
+    @api.get("/_bridge/models")
+    async def models() -> JSONResponse:
+        catalog = await listed(app.bridge)
+        hidden = [_model(app, entry, _REMOVED) for entry in catalog.concealed()]
+        rows = [_model(app, entry, _listed(entry)) for entry in catalog.entries]
+        return JSONResponse(_document(Models(models=rows + hidden)))
+
+    @api.get("/_bridge/model")
+    async def model(name: str) -> JSONResponse:
+        entry = await app.bridge.resolve(name)
+        return JSONResponse(_document(OneModel(model=_model(app, entry, _listed(entry)))))
+
+    @api.post("/_bridge/tried")
+    async def tried(found: Tried) -> Done:
+        results = {name: Result(it.outcome, it.detail) for name, it in found.results.items()}
+        await app.bridge.tried(found.model, results, found.embedding_length)
+        return Done()
 
     @api.get("/_bridge/ui")
     async def page() -> HTMLResponse:
@@ -261,6 +342,36 @@ def _default_model(app: "App") -> str:
         return untagged(app.bridge.catalog.resolve(target).name)
     except ModelNotFound:
         return target
+
+
+_REMOVED = "removed: `ollama pull` brings it back"
+_NO_USE = "it makes no text, pictures or vectors"
+
+
+def _listed(entry: Entry) -> str:
+    return "" if entry.capabilities or entry.row else _NO_USE
+
+
+def _model(app: "App", entry: Entry, listed: str) -> Model:
+    trial = app.bridge.trials.of(entry.target)
+    results = trial.results if trial else {}
+    return Model(
+        name=entry.name,
+        targets=list(entry.origins),
+        listed=listed,
+        context_length=Fact(value=entry.context_length, source=entry.context_source),
+        capabilities=Fact(value=list(entry.capabilities), source=entry.capabilities_source),
+        embedding_length=Fact(value=entry.embedding_length, source=entry.embedding_source),
+        max_output=Fact(value=entry.max_output, source=entry.output_source),
+        price_in=Fact(value=entry.price_in, source=entry.price_source),
+        price_out=Fact(value=entry.price_out, source=entry.price_source),
+        tested={
+            name: Outcome(outcome=result.outcome, detail=result.detail)
+            for name, result in results.items()
+        },
+        tested_at=trial.when if trial else None,
+        learned=list(app.bridge.memory.of(entry.target)),
+    )
 
 
 _PAGE = get_data(__package__, "page.html") or b""

@@ -10,15 +10,15 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ollama_bridge import editing
-from ollama_bridge.catalog import Catalog, Entry
-from ollama_bridge.config import Config, saved_list
+from ollama_bridge.catalog import Catalog, Entry, Known
+from ollama_bridge.config import Config, public_facts, saved_list
 from ollama_bridge.editing import Change
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers import address
@@ -27,6 +27,7 @@ from ollama_bridge.server.front import VIA
 from ollama_bridge.server.lane import Lane
 from ollama_bridge.server.learning import LACKS, Memory
 from ollama_bridge.server.recollection import Recollection
+from ollama_bridge.server.trials import Result, Trials, trials_file
 from ollama_bridge.spending import Daybook
 from ollama_bridge.translate import model_list, models
 from ollama_bridge.wire.stamp import stamper
@@ -39,6 +40,9 @@ RETRY = 5.0
 
 FIRST_LIST = 5.0
 """Longest wait, in seconds, for the first list when a name cannot be told without it."""
+
+_NO_LIST = (404, 405, 501)
+"""Statuses of a service that has no list of models."""
 
 _log = logging.getLogger("ollama_bridge")
 
@@ -129,6 +133,9 @@ class Bridge:
         self._fetched: dict[str, float] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._warm: asyncio.Future[None] | None = None
+        self.facts = public_facts(state)
+        self.trials = Trials(trials_file(state) if state else None)
+        """What was tried out of each model."""
         self.catalog = self._catalog({})
         self._tags: tuple[Catalog | None, bytes] = (None, b"")
 
@@ -159,7 +166,9 @@ class Bridge:
         """The reply of /api/tags, made once for each catalog: thousands of models take 15 ms."""
         made_for, reply = self._tags
         if made_for is not self.catalog:
-            reply = models.tags(self.catalog.entries, self.began)
+            # speech, moderation and the like: no route of Ollama's could use them (quirk J7)
+            usable = [entry for entry in self.catalog.entries if entry.capabilities or entry.row]
+            reply = models.tags(usable, self.began)
             self._tags = self.catalog, reply
         return reply
 
@@ -278,6 +287,14 @@ class Bridge:
         origin = f"{target.provider.name}/{target.model}"
         self.catalog = self.catalog.without(origin, capability)
 
+    async def tried(
+        self, name: str, found: Mapping[str, Result], embedding_length: int | None
+    ) -> None:
+        """Note what a trial of a model found out; its capabilities follow."""
+        target = (await self.resolve(name)).target
+        await asyncio.to_thread(self.trials.add, target, self.stamp(), found, embedding_length)
+        self.catalog = self.catalog.replace_known(self._known())
+
     # life
 
     def start(self) -> None:
@@ -304,6 +321,7 @@ class Bridge:
         }
         self._lanes = {name: lane for name, lane in self._lanes.items() if name in same}
         self.config = config
+        self.facts = await asyncio.to_thread(public_facts, self._state)
         self.memory.keep(same)
         self._fetched.clear()
         self.catalog = self._catalog(same)
@@ -339,7 +357,11 @@ class Bridge:
         known = {name: lists.get(name) or self._saved(name) for name in self.config.providers}
         config = self.config
         names = config.aliases, config.default_provider, config.hidden
-        return Catalog(config.providers, known, *names, self.memory.lacking())
+        return Catalog(config.providers, known, *names, self._known())
+
+    def _known(self) -> Known:
+        urls = {name: row.url for name, row in self.config.providers.items()}
+        return Known(self.memory.lacking(), self.trials.shown(urls), self.facts)
 
     def _list_of(self, name: str) -> Any:
         return self.catalog.lists.get(name)
@@ -373,9 +395,12 @@ class Bridge:
             body = await client.models()
             found = model_list.read_list(body)
         except BridgeError as error:
-            self.list_errors[provider.name] = error.message
-            _log.warning("no model list from %s: %s", provider.name, error.message)
-            return
+            listed = self._told_by_facts(provider, error)
+            if not listed:
+                self.list_errors[provider.name] = error.message
+                _log.warning("no model list from %s: %s", provider.name, error.message)
+                return
+            body, found = b"", listed
         finally:
             self._fetched[provider.name] = self.monotonic() / 1e9
         self.list_errors.pop(provider.name, None)
@@ -383,7 +408,18 @@ class Bridge:
             return  # the settings changed meanwhile
         if found != self._list_of(provider.name):
             self.catalog = self.catalog.replace_list(provider.name, found)
-            await asyncio.to_thread(self._save, provider, body)
+            if body:
+                await asyncio.to_thread(self._save, provider, body)
+
+    def _told_by_facts(
+        self, provider: Provider, error: BridgeError
+    ) -> tuple[model_list.UpstreamModel, ...]:
+        """What public facts say a service offers, where it has no list itself (quirk J14)."""
+        known = self.facts.services.get(provider.facts)
+        if known is None or getattr(error, "upstream_status", None) not in _NO_LIST:
+            return ()
+        _log.info("%s has no list of models; the public facts name some", provider.name)
+        return tuple(model_list.UpstreamModel(model) for model in known.models)
 
     def _file(self, provider: Provider) -> Path | None:
         return saved_list(self._state, provider.url) if self._state else None

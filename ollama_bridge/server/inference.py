@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ollama_bridge.catalog import Entry, invalid_name
 from ollama_bridge.errors import BadRequest, ModelNotFound, NotSupported
+from ollama_bridge.instance import ANYWAY
 from ollama_bridge.providers.provider import Target
 from ollama_bridge.server import native, pump
 from ollama_bridge.server.bridge import Bridge
@@ -54,7 +55,7 @@ async def chat_route(bridge: Bridge, exchange: Exchange) -> None:
     if nothing and request.keep_alive == 0:
         return await _idle(bridge, exchange, entry, request, lines.CHAT, "unload")
     if not beside:
-        _check_abilities(entry, request, "chat", "tools" if request.tools else "")
+        _check_abilities(exchange, entry, request, "chat", "tools" if request.tools else "")
     if entry.alias:
         request = custom.chat(request, entry.alias)
     characters = sum(len(message.content) for message in request.messages or ())
@@ -92,7 +93,7 @@ async def generate_route(bridge: Bridge, exchange: Exchange) -> None:
         return await _idle(bridge, exchange, entry, request, lines.GENERATE, "unload")
     generate.check(request)
     if not beside:
-        _check_abilities(entry, request, "generate", "insert" if request.suffix else "")
+        _check_abilities(exchange, entry, request, "generate", "insert" if request.suffix else "")
     if entry.alias:
         request = custom.generate(request, entry.alias)
     before = custom.before(entry.alias) if entry.alias else ()
@@ -141,11 +142,25 @@ def _check_range(request: Request) -> None:
         raise BadRequest("top_logprobs must be between 0 and 20")
 
 
-def _check_abilities(entry: Entry, request: Request, verb: str, needed: str) -> None:
+def _check_abilities(
+    exchange: Exchange, entry: Entry, request: Request, verb: str, needed: str
+) -> None:
     """Refuse what the model is known not to do; where nobody tells, the upstream decides.
 
-    `insert` has to be known: servers that cannot do it ignore `suffix` without a word.
+    `insert` has to be known: servers that cannot do it ignore `suffix` without a word. Trials are
+    let through: what is known may be wrong.
     """
+    try:
+        _refuse_unable(entry, request, verb, needed)
+    except NotSupported:
+        if not exchange.header(_ANYWAY):
+            raise
+
+
+_ANYWAY = ANYWAY.encode()
+
+
+def _refuse_unable(entry: Entry, request: Request, verb: str, needed: str) -> None:
     able = entry.capabilities
     if request.think and "thinking" in entry.refuses:
         raise NotSupported(f'"{request.model}" does not support thinking')

@@ -39,7 +39,11 @@ class Model(Protocol):
     @property
     def embedding_length(self) -> int | None: ...
     @property
+    def embedding_source(self) -> str: ...
+    @property
     def max_output(self) -> int | None: ...
+    @property
+    def output_source(self) -> str: ...
     @property
     def family(self) -> str: ...
     @property
@@ -52,6 +56,8 @@ class Model(Protocol):
     def price_in(self) -> float | None: ...
     @property
     def price_out(self) -> float | None: ...
+    @property
+    def price_source(self) -> str: ...
     @property
     def row(self) -> Mapping[str, Any] | None: ...
 
@@ -209,6 +215,9 @@ def _sources(model: Model) -> Row:
         "bridge.targets": model.origins,
         "bridge.source.context": model.context_source,
         "bridge.source.capabilities": model.capabilities_source,
+        "bridge.source.embedding": model.embedding_source or None,
+        "bridge.source.max_output": model.output_source or None,
+        "bridge.source.price": model.price_source or None,
         "bridge.max_output": model.max_output,
         "bridge.price.input": model.price_in,
         "bridge.price.output": model.price_out,

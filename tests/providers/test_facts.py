@@ -1,5 +1,6 @@
 """What is bundled of public models, and how tolerantly it is found."""
 
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -8,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ollama_bridge.providers import facts
+from ollama_bridge.providers import address, facts
+from ollama_bridge.providers.presets import PRESETS
 
 FILE = Path(facts.__file__).with_name("facts.json")
 
@@ -32,8 +34,6 @@ def test_one_model_is_found_by_every_spelling(model_id: str) -> None:
         embedding_length=None,
         max_output=128_000,
         capabilities=frozenset({"completion", "tools", "vision", "thinking"}),
-        price_in=0.25,
-        price_out=2,
     )
 
 
@@ -144,14 +144,80 @@ def test_every_row_of_the_file_can_be_read_and_is_sane() -> None:
         assert known.embedding_length is None or "embedding" in known.capabilities, name
         assert not {"tools", "thinking"} & known.capabilities or "completion" in known.capabilities
         assert not {"embedding", "completion"} <= known.capabilities, name
-        assert known.price_in is None or 0 < known.price_in < 1000, name
+
+
+def test_every_service_of_the_file_can_be_used_and_is_sane() -> None:
+    services = facts.bundled().services
+    ours = {row.facts for row in PRESETS.values()}
+    usable = [name for name, service in services.items() if service.url]
+    assert len(usable) >= 100
+    for name, service in services.items():
+        assert service.models, name
+        assert name in ours or service.url, "of no use"
+        if service.url:
+            assert address.base_url(service.url) == service.url, name
+            assert re.fullmatch(r"[A-Z0-9][A-Z0-9_]*", service.key), name
+        for model in service.models:
+            offer = facts.bundled().offer(name, model)
+            assert offer.context_length is None or 0 < offer.context_length <= 20_000_000, name
+            assert offer.price_in is None or 0 <= offer.price_in < 1000, (name, model)
+
+
+def test_nearly_all_presets_of_hosted_services_have_facts() -> None:
+    hosted = {row.facts for row in PRESETS.values() if row.url.startswith("https://")}
+    assert hosted - facts.bundled().services.keys() == {"snowflake", "sambanova"}
+
+
+@pytest.mark.parametrize(
+    ("service", "model", "offer"),
+    [
+        ("openai", "gpt-5-mini", facts.Offer(400_000, 0.25, 2)),
+        ("openai", "gpt-5-mini-2025-08-07", facts.Offer(400_000, 0.25, 2)),
+        ("openai", "nobodys-model", facts.Offer()),
+        ("nobody", "gpt-5-mini", facts.Offer()),
+        ("", "gpt-5-mini", facts.Offer()),
+    ],
+)
+def test_what_a_service_offers(service: str, model: str, offer: facts.Offer) -> None:
+    assert facts.bundled().offer(service, model) == offer
+
+
+def test_a_price_is_that_of_the_service_that_is_asked() -> None:
+    dear = facts.bundled().offer("groq", "openai/gpt-oss-120b")
+    cheap = facts.bundled().offer("deepinfra", "openai/gpt-oss-120b")
+    assert dear.price_in
+    assert cheap.price_in
+    assert dear != cheap
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"source":"x"}',
+        b'{"source":"x","models":{"m-1":3}}',
+        b'{"source":"x","models":{"m-1":[1,"?"]}}',
+        b'{"source":"x","models":{"m-1":[]}}',
+        b'{"source":"x","models":{},"services":{"a":{"url":3}}}',
+        b'{"source":"x","models":{},"services":{"a":{"models":{"m":["dear"]}}}}',
+        b'{"source":"x","models":{"m-1":[1,"c"]',
+    ],
+)
+def test_what_is_no_file_of_facts_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - each of them in other words
+        facts.read(text, "test")
 
 
 def test_the_file_is_sorted_small_and_names_its_source() -> None:
     text = FILE.read_text("utf-8")
-    names = [line.split('"')[1] for line in text.splitlines()[1:-1]]
-    assert names == sorted(names)
-    assert len(names) > 1000
+    models, _, services = text.partition('},"services":{')
+    for part in (models, services):
+        names = [line.split('"')[1] for line in part.splitlines()[1:] if line.count('"') > 1]
+        assert names == sorted(names)
+        assert len(names) > 100
     assert len(text) < 400_000
     assert msgspec.json.decode(text)["source"].startswith("models.dev")
 
@@ -165,7 +231,7 @@ def test_facts_cannot_be_changed() -> None:
 def test_nothing_is_read_before_the_first_question() -> None:
     program = (
         "import time; from ollama_bridge.providers import facts; "
-        "assert facts._rows.cache_info().currsize == 0; "
+        "assert facts.bundled.cache_info().currsize == 0; "
         "start = time.process_time(); facts.of('gpt-5-mini'); "
         "print(time.process_time() - start)"
     )

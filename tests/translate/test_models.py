@@ -607,6 +607,8 @@ def test_verbose_tells_where_the_facts_come_from() -> None:
         "bridge.targets": ["a/chat", "a/eyes"],
         "bridge.source.context": "upstream",
         "bridge.source.capabilities": "upstream",
+        "bridge.source.max_output": "upstream",
+        "bridge.source.price": "upstream",
         "bridge.max_output": 100,
         "bridge.price.input": 0.5,
     }
