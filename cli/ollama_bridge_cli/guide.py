@@ -17,7 +17,7 @@ from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO, PRESETS
 from ollama_bridge.providers.provider import Provider
 
-from . import render
+from . import blanks, render
 from .session import Session
 
 PLAIN = """\
@@ -88,9 +88,9 @@ def _service(user: Session) -> Provider:
         answer = typer.prompt("Service (number, name, or the address of your own)", err=True)
         text = answer.strip()
         if text.isdecimal() and 1 <= int(text) <= min(_SHOWN, len(names)):
-            return PRESETS[names[int(text) - 1]]
-        if text in names:
-            return PRESETS[text]
+            return _filled(user, PRESETS[names[int(text) - 1]])
+        if text not in (DEMO, "") and (known := config.service(text, os.environ)):
+            return _filled(user, known)
         if "://" in text:
             try:
                 url = address.base_url(text)
@@ -99,6 +99,19 @@ def _service(user: Session) -> Provider:
                 continue
             return _own(user, url)
         user.say(f"There is no service {text}.")
+
+
+def _filled(user: Session, row: Provider) -> Provider:
+    """The service at the address of this user, where each has one of their own."""
+    if not row.blanks:
+        return row
+    while True:
+        try:
+            url = blanks.filled(row, {}, attended=True)
+        except typer.BadParameter as error:
+            user.say(error.message)
+        else:
+            return replace(row, url=url, blanks=())
 
 
 def _own(user: Session, url: str) -> Provider:
@@ -194,6 +207,8 @@ def _write(user: Session, provider: Provider, key: str, model: str) -> None:
 def _change(user: Session, provider: Provider, model: str, *, in_file: bool) -> editing.Change:
     known = PRESETS.get(provider.name)
     table: dict[str, Any] = {}
+    if known is not None and known.blanks:
+        table["preset"] = known.name
     if known is None or known.url != provider.url:
         table["base_url"] = provider.url
     if in_file:

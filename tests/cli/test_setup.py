@@ -323,3 +323,22 @@ def test_config_edit_again(home: Home, tmp_path: Path, screen: Open) -> None:
     edited.press("Enter")
     assert edited.ended() == 0
     assert home.config.read_text() == "[providers.demo]\n"
+
+
+@POSIX
+def test_a_service_with_an_address_of_each_users_own(fresh: Home, screen: Open) -> None:
+    guided = screen(fresh)
+    guided.until("Service (number")
+    guided.enter("snowflake")
+    guided.until("account identifier")
+    guided.enter("not one")
+    guided.until('"not one" is no account identifier')
+    guided.enter("org-acme")
+    guided.until("Key for snowflake")
+    guided.enter(SECRET)
+    guided.until("Keep it all the same?")
+    guided.enter("y")
+    guided.until("Done.")
+    row = settings(fresh)["providers"]["snowflake"]
+    assert row["base_url"] == "https://org-acme.snowflakecomputing.com/api/v2/cortex/v1"
+    assert 'preset = "snowflake"' in fresh.config.read_text()
