@@ -98,7 +98,7 @@ def test_adding_one_hides_none_of_the_environment(ring: Home) -> None:
 def test_a_key_for_an_unknown_name_says_what_is_missing(ring: Home) -> None:
     done = ring.run("keys", "set", "lab", "--stdin", stdin=SECRET)
     assert done.returncode == 0
-    assert "providers add lab --base-url" in done.stderr
+    assert "providers add lab URL" in done.stderr
     assert not ring.config.exists()
 
 
