@@ -59,7 +59,12 @@ def ask(provider: Provider, key: str, seconds: float = SECONDS) -> Verdict:
 
 def models(provider: Provider, key: str, seconds: float = SECONDS) -> "Reply":
     """The provider's list of models, as it comes. Blocks; raises nothing."""
-    return call(provider, key, provider.list_url, None, seconds)
+    reply = Reply(404, "")
+    for url in provider.list_urls:
+        reply = call(provider, key, url, None, seconds)
+        if reply.status not in (404, 405):
+            break
+    return reply
 
 
 def _judged(provider: Provider, key: str, listed: "Reply", seconds: float) -> Verdict:

@@ -60,6 +60,7 @@ _HOSTED = (
     Provider(
         name="openrouter",
         url="https://openrouter.ai/api/v1",
+        listing="models?output_modalities=text,embeddings",  # else none that embeds (J6)
         key_variable="OPENROUTER_API_KEY",
         quirks=("first_four_stops", "reasoning_object"),
         efforts=_CAN_STOP_THINKING,
@@ -314,6 +315,7 @@ _LOCAL = (
     Provider(
         name="llamacpp",
         url="http://127.0.0.1:8080/v1",
+        running="../props",  # its list tells the window of the training, not the one it runs with
         key="none",
         quirks=("template_thinking", "system_role"),
         efforts=_CAN_STOP_THINKING,
@@ -322,6 +324,7 @@ _LOCAL = (
     Provider(
         name="lmstudio",
         url="http://127.0.0.1:1234/v1",
+        listing="../api/v0/models",  # its own: kinds, and the window that is loaded (J4)
         key="none",
         quirks=("system_role", "json_by_schema"),
         extra_options={"top_k": "top_k", "repeat_penalty": "repeat_penalty"},

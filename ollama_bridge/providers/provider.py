@@ -63,6 +63,8 @@ class Provider:
     """What comes before a route where the URL names the model: `/deployments/{model}`."""
     listing: str = "models"
     """The list of models, relative to the base URL; empty for services that have none."""
+    running: str = ""
+    """What a server tells of the one model it runs, relative to the base URL; empty for none."""
     query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Goes along with every request, behind a question mark."""
     key: str = "keyring"
@@ -114,6 +116,17 @@ class Provider:
     def list_url(self) -> str:
         """Where the list of models is; empty when there is none."""
         return urljoin(f"{self.url}/", self.listing) if self.listing else ""
+
+    @property
+    def list_urls(self) -> tuple[str, ...]:
+        """The same, and the usual place, where an older version of the service has it."""
+        urls = (self.list_url, f"{self.url}/models") if self.listing else ()
+        return tuple(dict.fromkeys(urls))
+
+    @property
+    def running_url(self) -> str:
+        """Where the server tells what it runs; empty when it does not."""
+        return urljoin(f"{self.url}/", self.running) if self.running else ""
 
     def route(self, path: str, model: str) -> str:
         """The path of a route behind the base URL, for that model."""

@@ -16,12 +16,12 @@ import msgspec
 import openai
 
 from ollama_bridge import __version__
-from ollama_bridge.errors import BridgeError, UpstreamBroke, UpstreamFailed
+from ollama_bridge.errors import BridgeError, ModelNotFound, UpstreamBroke, UpstreamFailed
 from ollama_bridge.providers.provider import OLLAMA, OPENAI, Provider
 from ollama_bridge.server import flow
 from ollama_bridge.server.flow import Received, Sink
 from ollama_bridge.server.transport import FORM_TYPE, Form, Transport, error_body
-from ollama_bridge.translate import failures
+from ollama_bridge.translate import failures, model_list
 from ollama_bridge.wire import retry_after
 
 Body = dict[str, Any]
@@ -111,16 +111,36 @@ class Upstream:
         """The provider's own list of models, as it stands; an empty one where it has none."""
         if not self.provider.listing:
             return b'{"data":[]}'
-        opened = await _LISTS[self.provider.kind](self)
+        listed: bytes = await _LISTS[self.provider.kind](self)
+        if not self.provider.running:
+            return listed
+        try:
+            told = await self._got(self.provider.running_url)
+        except BridgeError:
+            return listed  # an older server, or one that keeps it to itself
+        return model_list.with_running(listed, told)
+
+    async def openai_list(self) -> bytes:
+        """The list that every service has; where its own better one is missing, the usual one."""
+        *better, usual = self.provider.list_urls
+        for url in better:
+            try:
+                return await self._got(url)
+            except UpstreamFailed as error:
+                if error.upstream_status not in (404, 405):
+                    raise
+            except ModelNotFound:
+                pass
+        return await self._got(usual)
+
+    async def _got(self, url: str) -> bytes:
+        opened = await self._opened(self._call("get", url, None, ""))
         return await opened.whole()
 
-    async def openai_list(self) -> "Opened":
-        """The list that every service has."""
-        return await self._opened(self._call("get", self.provider.list_url, None, ""))
-
-    async def ollama_list(self) -> "Opened":
+    async def ollama_list(self) -> bytes:
         """The list of a real Ollama, which tells more."""
-        return await self.ask("GET", "/api/tags", b"", model="")
+        opened = await self.ask("GET", "/api/tags", b"", model="")
+        return await opened.whole()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -270,7 +290,7 @@ class Upstream:
         return text.replace(self._key, "[hidden]") if len(self._key) >= 6 else text
 
 
-_LISTS: Mapping[str, Callable[[Upstream], Awaitable["Opened"]]] = {
+_LISTS: Mapping[str, Callable[[Upstream], Awaitable[bytes]]] = {
     OPENAI: Upstream.openai_list,
     OLLAMA: Upstream.ollama_list,
 }

@@ -184,6 +184,37 @@ def read_list(body: bytes) -> tuple[UpstreamModel, ...]:
     return tuple(found.values())
 
 
+def with_running(body: bytes, told: bytes) -> bytes:
+    """A list of one model with what its server tells of how it runs (llama.cpp's /props, J4).
+
+    Of several models, or when it tells nothing usable, the list stays as it is.
+    """
+    rows, props = _rows(body), _props(told)
+    window = _count(_object(props, "default_generation_settings").get("n_ctx"))
+    if len(rows) != 1 or not isinstance(row := rows[0], dict) or window is None:
+        return body
+    can = dict(_object(row, "capabilities"))
+    if modalities := _object(props, "modalities"):
+        can["vision"] = modalities.get("vision") is True
+    if _object(props, "chat_template_caps").get("supports_tools") is True:
+        can["tools"] = True
+    row = {**row, "meta": {**_object(row, "meta"), "n_ctx": window}, "capabilities": can}
+    return msgspec.json.encode({"object": "list", "data": [row]})
+
+
+def _object(row: Row, field: str) -> Row:
+    value = row.get(field)
+    return value if isinstance(value, dict) else {}
+
+
+def _props(told: bytes) -> Row:
+    try:
+        props = msgspec.json.decode(told)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return props if isinstance(props, dict) else {}
+
+
 def _rows(body: bytes) -> list[Any]:
     try:
         reply = msgspec.json.decode(body)

@@ -55,7 +55,7 @@ def _moved(name: str, url: str, **more: Any) -> Provider:
 
 def _chat(bridge: str, model: str) -> None:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": False}
-    done = httpx.post(f"{bridge}/api/chat", json=body, timeout=10)
+    done = httpx.post(f"{bridge}/api/chat", json=body, timeout=60)
     assert done.json()["message"]["content"] == "ok", done.text
 
 
@@ -63,7 +63,7 @@ def test_azure_in_the_v1_form(service: tuple[str, Service]) -> None:
     url, upstream = service
     row = _moved("azure", url, models=("my gpt",))
     with served(bridge_app(row, key="sk-azure-key")) as bridge:
-        assert "my gpt" in httpx.get(f"{bridge}/api/tags").text
+        assert "my gpt" in httpx.get(f"{bridge}/api/tags", timeout=60).text
         for _ in range(2):  # as the SDK makes it, and repeated
             _chat(bridge, "my gpt")
     assert [(method, path, query) for method, path, query, _ in upstream.seen] == [
@@ -84,7 +84,7 @@ def test_azure_in_the_deployments_form(service: tuple[str, Service]) -> None:
             f"{bridge}/v1/audio/transcriptions",
             data={"model": "gpt-4o"},
             files={"file": ("a.wav", b"RIFF")},
-            timeout=10,
+            timeout=60,
         )
         assert done.status_code == 200
     deployments = "/openai/deployments"
@@ -110,9 +110,79 @@ def test_keys_are_tried_at_the_same_address(service: tuple[str, Service]) -> Non
 def test_a_list_elsewhere_at_the_same_host(service: tuple[str, Service]) -> None:
     url, upstream = service
     with served(bridge_app(_moved("databricks", url), key="dapi-key")) as bridge:
-        assert "my-llama" in httpx.get(f"{bridge}/api/tags").text
+        assert "my-llama" in httpx.get(f"{bridge}/api/tags", timeout=60).text
         _chat(bridge, "my-llama")
     assert [path for _, path, _, _ in upstream.seen] == [
         "/api/2.0/serving-endpoints",
         "/serving-endpoints/chat/completions",
     ]
+
+
+class Lists:
+    """A server with these documents, and 404 for all else."""
+
+    def __init__(self, **documents: Any) -> None:
+        self.documents = {name.replace("_", "/"): value for name, value in documents.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        await receive()
+        path = scope["path"]
+        self.asked.append(path)
+        found = self.documents.get(path.strip("/"))
+        status = 200 if found is not None else 404
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(found).encode()})
+
+
+def _shown(server: Lists, name: str) -> dict[str, Any]:
+    with served(server) as url, served(bridge_app(_moved(name, url))) as bridge:
+        (row,) = httpx.get(f"{bridge}/api/tags", timeout=60).json()["models"]
+    found: dict[str, Any] = row
+    return found
+
+
+def test_lm_studios_own_list_tells_what_is_loaded() -> None:
+    own = {"id": "m", "type": "vlm", "max_context_length": 131072, "loaded_context_length": 12918}
+    server = Lists(api_v0_models={"data": [own]}, v1_models={"data": [{"id": "m"}]})
+    row = _shown(server, "lmstudio")
+    assert row["details"]["context_length"] == 12918
+    assert "vision" in row["capabilities"]
+    assert "/v1/models" not in server.asked
+
+
+def test_an_older_one_has_the_usual_list() -> None:
+    server = Lists(v1_models={"data": [{"id": "m"}]})
+    assert _shown(server, "lmstudio")["name"] == "m:latest"
+
+
+def test_llama_cpp_tells_the_window_it_runs_with() -> None:
+    listed = {"data": [{"id": "m", "meta": {"n_ctx_train": 40960}}]}
+    props = {"default_generation_settings": {"n_ctx": 4096}}
+    assert (
+        _shown(Lists(v1_models=listed, props=props), "llamacpp")["details"]["context_length"]
+        == 4096
+    )
+    assert _shown(Lists(v1_models=listed), "llamacpp")["details"]["context_length"] == 40960
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_where_a_service_has_no_list_public_facts_name_its_models(status: int) -> None:
+    async def act(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        await receive()
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"detail":"no"}'})
+
+    with served(act) as url:
+        row = Provider(name="mine", url=f"{url}/v1", key="none", facts="groq", retries=0)
+        with served(bridge_app(row)) as bridge:
+            listed = httpx.get(f"{bridge}/api/tags", timeout=60).json()["models"]
+        assert "openai/gpt-oss-120b:latest" in [model["name"] for model in listed]
+        with served(bridge_app(replace(row, facts=""))) as bridge:
+            assert httpx.get(f"{bridge}/api/tags", timeout=60).json()["models"] == []

@@ -746,3 +746,49 @@ def test_github_models() -> None:
     )
     assert (found.id, found.context_length, found.max_output) == ("openai/gpt-4.1", 1048576, 32768)
     assert found.capabilities == {"completion", "tools", "vision"}
+
+
+LLAMA = {
+    "models": [{"name": "m.gguf", "model": "m.gguf", "capabilities": ["completion"]}],
+    "object": "list",
+    "data": [{"id": "m.gguf", "owned_by": "llamacpp", "meta": {"n_ctx_train": 40960}}],
+}
+
+
+def running(told: Any, listed: Any = LLAMA) -> tuple[UpstreamModel, ...]:
+    body = model_list.with_running(json.dumps(listed).encode(), json.dumps(told).encode())
+    return model_list.read_list(body)
+
+
+def test_what_a_server_runs_with_comes_before_what_a_model_was_trained_for() -> None:
+    assert read(LLAMA)[0].context_length == 40960
+    props = {
+        "default_generation_settings": {"n_ctx": 4096},
+        "modalities": {"vision": True, "audio": False},
+        "chat_template_caps": {"supports_tools": True},
+    }
+    (found,) = running(props)
+    assert found.context_length == 4096
+    assert found.capabilities == {"completion", "vision", "tools"}
+    (found,) = running({"default_generation_settings": {"n_ctx": 4096}})
+    assert (found.context_length, found.capabilities) == (4096, {"completion"})
+
+
+@pytest.mark.parametrize("path", recordings("openai-compatible/llamacpp/llamacpp-props-*.json"))
+def test_recorded_props(path: Path | None) -> None:
+    response = recorded(path)["response"]
+    props = response.get("body", response)
+    (found,) = running(json.loads(props) if isinstance(props, str) else props)
+    assert found.context_length == 4096
+    assert found.capabilities
+    assert "vision" in found.capabilities | found.lacks
+
+
+@pytest.mark.parametrize("told", [None, [], 3, {}, {"default_generation_settings": {"n_ctx": "x"}}])
+def test_props_that_tell_nothing(told: Any) -> None:
+    assert running(told) == read(LLAMA)
+
+
+def test_props_of_a_server_with_several_models() -> None:
+    several = {"data": [{"id": "a"}, {"id": "b"}]}
+    assert running({"default_generation_settings": {"n_ctx": 4096}}, several) == read(several)
