@@ -429,3 +429,34 @@ def test_the_variables_name_file_and_folder(tmp_path: Path) -> None:
     assert config.state_folder(environ) == tmp_path / "s"
     assert config.config_file({}).name == "config.toml"
     assert config.config_file({}).parent.name == "ollama-bridge"
+
+
+# services of the public facts
+
+
+def test_a_service_of_the_public_facts_by_its_name_alone(file: Path) -> None:
+    found = load(file, "[providers.chutes]").providers["chutes"]
+    assert (found.url, found.key_variable) == ("https://llm.chutes.ai/v1", "CHUTES_API_KEY")
+    assert (found.facts, found.quirks) == ("chutes", ())
+    named = load(file, '[providers.mine]\npreset = "chutes"').providers["mine"]
+    assert (named.name, named.url, named.facts) == ("mine", found.url, "chutes")
+
+
+def test_at_a_presets_address_it_has_the_presets_oddities(file: Path) -> None:
+    found = load(file, "[providers.alibaba-cn]").providers["alibaba-cn"]
+    assert found.url == "https://dashscope.aliyuncs.com/compatible-mode/v1"
+    assert found.quirks == PRESETS["dashscope"].quirks
+
+
+def test_a_presets_name_in_the_public_facts_is_its_name_too(file: Path) -> None:
+    found = load(file, "[providers.google]").providers["google"]
+    assert (found.url, found.quirks) == (PRESETS["gemini"].url, PRESETS["gemini"].quirks)
+
+
+def test_a_variable_that_happens_to_be_set_adds_none_of_them(file: Path) -> None:
+    assert list(config.load(file, {"CHUTES_API_KEY": "k"}).providers) == ["demo"]
+
+
+def test_an_unknown_preset_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsInvalid, match=r'"grok".*did you mean "groq"'):
+        load(file, '[providers.x]\npreset = "grok"')

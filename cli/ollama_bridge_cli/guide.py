@@ -1,5 +1,6 @@
 """The guided set-up: provider, key, test, first model. Nothing is written before the end."""
 
+import getpass
 import os
 import queue
 import sys
@@ -151,19 +152,24 @@ def _tested_key(user: Session, provider: Provider) -> tuple[str, Provider, tuple
 def _typed_key(user: Session, provider: Provider, *, optional: bool) -> str:
     hint = " (Enter for none)" if optional else ""
     while True:
-        typed = typer.prompt(
-            f"Key for {provider.name}{hint}",
-            hide_input=True,
-            default="",
-            show_default=False,
-            err=True,
-        )
+        typed = _unseen(f"Key for {provider.name}{hint}: ")
         if not typed.strip() and optional:
             return ""
         try:
             return keys.clean(typed, "The key")
         except KeyMissing as error:
             user.say(error.message)
+
+
+def _unseen(question: str) -> str:
+    """What is typed, without showing it: not even what comes right after the question.
+
+    Typer's own prompt asks first and hides then.
+    """
+    try:
+        return getpass.getpass(question)
+    except EOFError:
+        raise typer.Abort from None
 
 
 def _model(user: Session, models: tuple[str, ...]) -> str:

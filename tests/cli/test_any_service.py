@@ -71,6 +71,7 @@ PASTED = [
     ("/llm/v2", "/llm/v2/chat/completions"),
     ("/llm", "/llm/"),
     ("/llm/v1", "/llm"),
+    ("/llm", "/llm/v1"),
 ]
 
 
