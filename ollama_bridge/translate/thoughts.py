@@ -59,10 +59,6 @@ class Listener:
             self._keep(calls, found)
 
 
-_MARKS = (b'"reasoning', b'"thinking"', b'"extra_content"', b'"tool_calls"')
-"""What of a reply is worth reading for the sake of its thoughts; escaped inside a text."""
-
-
 class Eavesdropper:
     """The same for a reply that passes through unread: of a stream only what holds marks is read.
 
@@ -74,8 +70,13 @@ class Eavesdropper:
         self._calls = tools.Gatherer()
 
     def hear(self, payload: bytes) -> None:
-        """An event of a stream."""
-        if any(mark in payload for mark in _MARKS):
+        """An event of a stream; the marks are only found in JSON itself, not inside a text."""
+        if (
+            b'"reasoning' in payload
+            or b'"tool_calls"' in payload
+            or b'"extra_content"' in payload
+            or b'"thinking"' in payload
+        ):
             self._read(payload, whole=False)
 
     def hear_all(self, body: bytes) -> None:
