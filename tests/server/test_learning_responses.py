@@ -261,3 +261,31 @@ def test_sealed_thoughts_that_are_no_longer_taken_are_left_behind(
     assert reply.json()["choices"][0]["message"]["content"] == "by responses"
     assert len(upstream.calls) == 2
     assert learned(url) == []
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_a_limit_met_after_the_beginning_is_waited_for(bridged: Bridged, path: str) -> None:
+    """Nothing was told to the client yet: the first events of a response say nothing of a chat."""
+    failed = said("") | {"status": "failed", "output": []}
+    failed["error"] = {"code": "rate_limit_exceeded", "message": "Rate limit reached"}
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def act(call: Call) -> None:
+        await call.start()
+        await call.event({"type": "response.created", "response": failed | {"error": None}})
+        if not pauses:
+            await call.event({"type": "response.failed", "response": failed})
+        else:
+            await call.event({"type": "response.completed", "response": said("at last")})
+        await call.write("", more=False)
+
+    url, upstream = bridged(act, quirks=("responses_only",), retries=2, sleep=sleep)
+    body = ASK | {"stream": True, "max_tokens": 99}
+    reply = httpx.post(f"{url}{path}", json=body, timeout=10)
+    assert reply.status_code == 200, reply.text
+    assert "at last" in reply.text
+    assert "Rate limit" not in reply.text
+    assert (len(upstream.calls), len(pauses)) == (2, 1)
