@@ -197,7 +197,7 @@ def _tell_started(user: Session, running: Client, *, fresh: bool, as_json: bool)
     verb = "answers" if fresh else "answers already"
     render.result(f"Ollama Bridge {verb} at {facts['address']}")
     _providers(user, facts)
-    for hint in [*_other_version(facts), *_next_steps(facts)]:
+    for hint in [*_other_version(facts), *_next_steps(facts, _example(running))]:
         user.say(hint)
 
 
@@ -258,7 +258,17 @@ def _models(row: dict[str, Any]) -> str:
     return "?" if row["models"] is None else str(row["models"])
 
 
-def _next_steps(facts: dict[str, Any]) -> list[str]:
+def _example(running: Client) -> str:
+    """The first model that can chat, to be tried at once; "" while none is known."""
+    try:
+        models = running.tags()["models"]
+    except BridgeError:  # what was to be told stands without it
+        return ""
+    able = [row["name"] for row in models if "completion" in row.get("capabilities", ())]
+    return str(able[0]).removesuffix(":latest") if able else ""
+
+
+def _next_steps(facts: dict[str, Any], example: str) -> list[str]:
     steps = []
     if facts["settings_error"]:
         steps.append(f"The settings file has a problem: {facts['settings_error']}")
@@ -268,5 +278,7 @@ def _next_steps(facts: dict[str, Any]) -> list[str]:
             f"`ollama-bridge keys set {next(iter(PRESETS))}`, "
             "or see `ollama-bridge providers add -h`."
         )
-    steps.append("Try `ollama-bridge models list`, or point any Ollama client at this address.")
+    if example:
+        steps.append(f"Talk to a model: `ollama-bridge run {example}`.")
+    steps.append("All models: `ollama-bridge models list`. Any Ollama client can use this address.")
     return steps

@@ -49,6 +49,7 @@ def test_start_says_where_what_and_what_next(home: Home) -> None:
     assert done.stdout.startswith("Ollama Bridge answers at http://127.0.0.1:")
     assert "demo" in done.stdout
     assert "keys set" in done.stderr
+    assert "ollama-bridge run demo`" in done.stderr
     assert "models list" in done.stderr
 
 
