@@ -29,6 +29,7 @@ from . import (
     setup,
     top,
     tray,
+    uninstall,
 )
 from .session import Session
 
@@ -79,6 +80,7 @@ def build() -> typer.Typer:
     app.command("top")(top.top)
     app.command("tray")(tray.tray)
     app.command("ui")(page.page)
+    app.command("uninstall")(uninstall.uninstall)
     nouns: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "providers": ("The services that answer.", providers.COMMANDS),
         "keys": ("API keys in the operating system's keyring.", keys.COMMANDS),

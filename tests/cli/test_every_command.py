@@ -88,7 +88,7 @@ EDITS = [
     Row("config edit",                     0, 0, 0, 0, 1),
 ]
 # fmt: on
-ELSEWHERE = {"service install", "service uninstall", "stop"}
+ELSEWHERE = {"service install", "service uninstall", "stop", "uninstall"}
 """What the tests of services and of the daemon's life look at; `stop` also ends each test here."""
 
 

@@ -116,7 +116,7 @@ class User:
         self.home = folder / "home"
         self.pipx_home = folder / "tools"
         self.bin = folder / "bin"
-        self.state = folder / "state"
+        self.state = self.home / ".local" / "state" / "ollama-bridge"
         self.home.mkdir()
         kept = {name: value for name, value in os.environ.items() if name.upper().startswith(_KEPT)}
         self.environ = kept | {
@@ -129,7 +129,6 @@ class User:
             "PIP_CACHE_DIR": str(cache / "pip"),
             "UV_CACHE_DIR": str(cache / "uv"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "OLLAMA_BRIDGE_STATE": str(self.state),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         }
         for name in _PIP_SETTINGS:  # the home is another one, the way to the packages is not
@@ -165,7 +164,7 @@ class User:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("OLLAMA_BRIDGE_STATE") == str(self.state):
+                if process.environ().get("HOME") == str(self.home):
                     found.append(process)
             except psutil.Error:
                 continue
@@ -216,10 +215,10 @@ def _use(user: User) -> Path:
 
 
 def _uninstall(user: User, settings: Path) -> None:
-    user.bridge("stop")
+    user.bridge("uninstall")
     user.pipx("uninstall", "ollama-bridge")
     assert user.files() == [settings], "nothing is left but the settings"
     assert [path for path in (user.pipx_home / "venvs").iterdir() if path.is_dir()] == []
     assert list(user.bin.iterdir()) == []
     assert user.processes() == []
-    assert not user.state.joinpath("daemon.json").exists()
+    assert not user.state.exists()

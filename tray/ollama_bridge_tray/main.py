@@ -9,14 +9,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ollama_bridge import config, files
+from ollama_bridge import config, files, leftovers
 from ollama_bridge.errors import BridgeError
 
 if TYPE_CHECKING:
     from . import tray
 
 _WAIT = 3.0
-_LOCK = "tray.lock"
 
 _PATIENCE = 5.0
 """Seconds an icon may take to go."""
@@ -41,13 +40,18 @@ def _run(given: argparse.Namespace) -> int:
 
         autostart.here().install()
         return _say("The icon will be there after each login.")
+    if given.remove_autostart:
+        from . import autostart
+
+        autostart.here().remove()
+        return _say("The icon will not be there after a login.")
     _needs_the_extra()
     import filelock
 
     from . import hosts, tray
 
     state = files.folder(config.state_folder())
-    lock = filelock.FileLock(state / _LOCK)
+    lock = filelock.FileLock(state / leftovers.TRAY_LOCK)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -123,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--install-autostart", action="store_true", help="show the icon after each login"
+    )
+    parser.add_argument(
+        "--remove-autostart", action="store_true", help="show it after a login no longer"
     )
     return parser
 
