@@ -6,6 +6,7 @@ BIN := .venv/bin
 SHARED ?= ../shared
 
 .PHONY: help start stop test faults matrix test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: help start stop test faults test-load soak test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,7 +18,7 @@ stop: ## Stop the daemon
 	@$(BIN)/ollama-bridge stop
 
 test: .venv/.developing ## Run the tests
-	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen and not install and not bundle"
+	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen and not install and not bundle and not browser"
 
 check: .venv/.developing ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -35,6 +36,8 @@ faults: .venv/.developing ## Write FAULTS.md from what the tests of faults see
 matrix: .venv/.developing ## Write MATRIX.md, service by case, from what the tests see, and print it
 	RENEW=1 $(BIN)/python -m pytest -q -p no:xdist tests/strict tests/recordings/test_over_http.py tests/quirks
 	@cat MATRIX.md
+test-browser: .venv/.developing ## A real Chromium tries what web pages can try against the daemon (Debian: chromium)
+	$(BIN)/python -m pytest -q -m browser -p no:xdist tests/browser
 
 test-screen: .venv/.developing ## Run the tray's tests on a virtual screen (Debian: xvfb xfce4-panel x11-utils dbus)
 	$(BIN)/python -m pytest -m screen -p no:xdist

@@ -3,7 +3,9 @@
 Strategy: a page on the web can make a browser send requests to this machine. Origin says which page
 does; Host says under which name it reached us, which unmasks a foreign name that was pointed here
 (DNS rebinding). Both are judged before the route is looked up, Origin first, and a refusal has no
-body. A request without Origin and with a Host already met costs two dictionary look-ups.
+body. What a page only embeds (an image, a script, a frame) has no Origin; there the browser's own
+word on who asks is taken (Fetch Metadata). A request without Origin and with a Host already met
+costs three dictionary look-ups.
 """
 
 import hmac
@@ -51,6 +53,9 @@ REMEMBERED = 256
 
 OURS = "/_bridge/"
 
+EMBEDDED = "an image, a script or a frame of a page elsewhere on the web"
+"""What asks without an Origin and gets nothing, for the log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -96,6 +101,8 @@ class Guard:
         host = fields.get(b"host", b"")
         if origin := fields.get(b"origin"):
             return self._from_page(method, path, origin, host)
+        if fields.get(b"sec-fetch-site") == b"cross-site" and self._is_embedded(fields):
+            return _refused(f"it is {EMBEDDED}")
         if method != "OPTIONS":
             return self._known.get(host) or self._host(host)
         if self._local_only and self._is_name(_name(host)):
@@ -121,6 +128,16 @@ class Guard:
         if origin and not _is_own(origin, host):
             return _refused(f"Origin {_show(origin)} may not call {OURS}")
         return GO_ON
+
+    def _is_embedded(self, fields: dict[bytes, bytes]) -> bool:
+        """Whether a page of another site asks for something that it could not read anyway.
+
+        Ollama answers these. Their senders cannot tell the difference, but each could make the
+        bridge ask a provider for its list. A link that somebody follows is a document, and goes on.
+        """
+        mode, goal = fields.get(b"sec-fetch-mode"), fields.get(b"sec-fetch-dest")
+        embedded = mode == b"no-cors" or (mode == b"navigate" and goal != b"document")
+        return embedded and not self._origins.all
 
     def _from_page(self, method: str, path: str, origin: bytes, host: bytes) -> Verdict:
         if _is_own(origin, host):

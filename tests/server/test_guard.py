@@ -233,6 +233,29 @@ def test_an_allowed_page_with_a_foreign_host_is_refused_with_its_headers():
     assert values(verdict, b"access-control-allow-origin") == [b"http://localhost"]
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "goal", "allowed"),
+    [
+        (b"cross-site", b"no-cors", b"image", False),
+        (b"cross-site", b"no-cors", b"script", False),
+        (b"cross-site", b"no-cors", b"empty", False),
+        (b"cross-site", b"navigate", b"iframe", False),
+        (b"cross-site", b"navigate", b"object", False),
+        (b"cross-site", b"navigate", b"document", True),  # a link that somebody followed
+        (b"cross-site", b"cors", b"empty", True),  # extensions; pages would have an Origin
+        (b"same-site", b"no-cors", b"image", True),
+        (b"same-origin", b"no-cors", b"image", True),
+        (b"none", b"navigate", b"document", True),
+        (None, b"cors", None, True),  # Node's fetch
+    ],
+)
+def test_what_pages_elsewhere_embed(site, mode, goal, allowed):
+    fields = ((b"sec-fetch-site", site), (b"sec-fetch-mode", mode), (b"sec-fetch-dest", goal))
+    headers = request() + [(name, value) for name, value in fields if value]
+    assert make().check("GET", "/v1/models/none", headers).allowed is allowed
+    assert make("*").check("GET", "/v1/models/none", headers).allowed
+
+
 def test_an_empty_origin_is_none():
     assert make().check("GET", "/", request(origin=b"")).headers == ()
 
