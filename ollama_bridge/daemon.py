@@ -68,7 +68,7 @@ class Options:
 def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
     """Run until told to stop; the exit code. Raises errors of ours when it cannot begin."""
     os.umask(0o077)  # logs and caches are nobody else's business
-    _allow_many_files()
+    _set_limits()
     settings = _settings(options, environ)
     state = files.folder(config.state_folder(environ))
     try:
@@ -79,8 +79,8 @@ def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
         raise files.unwritable(error, state) from error
 
 
-def _allow_many_files() -> None:
-    """As many as the system lets us have: a stream needs two, and many systems begin with 1024."""
+def _set_limits() -> None:
+    """As many files as we can have, for a stream needs two; and no core dump: keys are in it."""
     if sys.platform == "win32":
         return
     import resource
@@ -88,6 +88,7 @@ def _allow_many_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # macOS promises more than it gives
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 _UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)

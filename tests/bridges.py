@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import planted
 import pytest
 from fake_upstream import Act, FakeUpstream
 from servers import served
@@ -20,7 +21,7 @@ from ollama_bridge.server.bridge import Sleep
 class NoKeys:
     """Keys for providers that want none, or all the same one."""
 
-    def __init__(self, key: str = "") -> None:
+    def __init__(self, key: str = planted.KEY) -> None:
         self.key = key
 
     def get(self, provider: Provider) -> str:
@@ -33,7 +34,7 @@ class NoKeys:
 def bridge_app(
     *providers: Provider,
     aliases: dict[str, Alias] | None = None,
-    key: str = "",
+    key: str = planted.KEY,
     sleep: Sleep = asyncio.sleep,
 ) -> App:
     """The daemon's application for these providers; the first one is the default."""
@@ -78,7 +79,7 @@ def bridged() -> Iterator[Callable[..., tuple[str, FakeUpstream]]]:
         def make(act: Act | None = None, **options: Any) -> tuple[str, FakeUpstream]:
             upstream = FakeUpstream(act, models=options.pop("models", ("m",)))
             url = stack.enter_context(served(upstream))
-            key = options.pop("key", "")
+            key = options.pop("key", planted.KEY)
             aliases = options.pop("aliases", None)
             sleep = options.pop("sleep", asyncio.sleep)
             options.setdefault("retries", 0)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["bridges", "buses", "screens", "skips"]
+pytest_plugins = ["bridges", "buses", "leaks", "screens", "skips"]
 
 settings.register_profile("patient", deadline=None)  # busy machines are slow, not wrong
 settings.load_profile("patient")

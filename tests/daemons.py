@@ -1,19 +1,23 @@
 """Real processes of ours, each in a folder of its own that nothing else looks at."""
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import leaks
+import planted
 from typer.testing import CliRunner, Result
 
 from ollama_bridge_cli import main
 
 _ROOT = Path(__file__).parent.parent
-_PATHS = [str(_ROOT), str(_ROOT / "cli"), str(_ROOT / "tests")]
+_PATHS = [leaks.WATCHED, str(_ROOT), str(_ROOT / "cli"), str(_ROOT / "tests")]
 _KEPT = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LANG")
 
 
@@ -22,6 +26,7 @@ class Home:
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
+        leaks.look_in(folder)
         self.state = folder / "state"
         self.config = folder / "config.toml"
         self.environ = {name: os.environ[name] for name in _KEPT if name in os.environ} | {
@@ -32,6 +37,8 @@ class Home:
             "OLLAMA_BRIDGE_CONFIG": str(self.config),
             "OLLAMA_BRIDGE_STATE": str(self.state),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            "OLLAMA_BRIDGE_KEY_LAB": planted.KEY,
+            **leaks.ENVIRON,
             **environ,
         }
 
@@ -39,7 +46,7 @@ class Home:
         self, *arguments: str, stdin: str = "", **environ: str
     ) -> "subprocess.CompletedProcess[str]":
         """The command line as a process of its own."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "ollama_bridge_cli", *arguments],
             input=stdin,
             capture_output=True,
@@ -49,6 +56,8 @@ class Home:
             timeout=60,
             check=False,
         )
+        leaks.see(f"`{' '.join(arguments)}`", done.stdout + done.stderr)
+        return done
 
     def call(self, *arguments: str, **environ: str) -> Result:
         """The command line within this process: quicker, for what needs no process of its own."""
@@ -57,6 +66,7 @@ class Home:
             main.build(), arguments, env=cleared | self.environ | environ, prog_name="ollama-bridge"
         )
         assert result.exception is None or isinstance(result.exception, SystemExit)
+        leaks.see(f"`{' '.join(arguments)}`", result.output)
         return result
 
     def json(self, *arguments: str, **environ: str) -> Any:
@@ -67,15 +77,23 @@ class Home:
 
     def daemon(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
         """The daemon in the foreground, with its errors in a pipe."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "ollama_bridge", "--port", "0", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env=self.environ | environ,
-        )
+        heard, errors = os.pipe()
+        self.folder.mkdir(exist_ok=True)
+        with (self.folder / "daemon.stdout").open("w") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "ollama_bridge", "--port", "0", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+                env=self.environ | environ,
+            )
+        os.close(errors)
+        ours, theirs = os.pipe()
+        threading.Thread(target=_pass_on, args=(heard, theirs), daemon=True).start()
+        child.stderr = os.fdopen(ours, encoding="utf-8")
+        return child
 
     def write(self, text: str) -> None:
         """Replace the settings file."""
@@ -85,6 +103,18 @@ class Home:
         """daemon.json."""
         found: dict[str, Any] = json.loads((self.state / "daemon.json").read_text())
         return found
+
+
+def _pass_on(source: int, goal: int) -> None:
+    """Everything a daemon says goes on to the test, and is looked through on its way."""
+    said = b""
+    while data := os.read(source, 65536):
+        said = said[-len(planted.KEY) :] + data
+        leaks.see("standard error of a daemon", said)
+        with contextlib.suppress(OSError):  # nobody reads any more
+            os.write(goal, data)
+    os.close(source)
+    os.close(goal)
 
 
 def until_ready(process: "subprocess.Popen[str]") -> None:

@@ -66,6 +66,18 @@ def test_the_note_tells_all_and_only_to_its_owner(
 
 
 @POSIX
+def test_a_crash_writes_no_memory_to_a_file(home: Home, running: "subprocess.Popen[str]") -> None:
+    """There are keys in it."""
+    import resource
+
+    if sys.platform == "linux":
+        assert resource.prlimit(running.pid, resource.RLIMIT_CORE) == (0, 0)
+    running.send_signal(signal.SIGABRT)
+    assert running.wait(20) == -signal.SIGABRT
+    assert not [*Path.cwd().glob("core*"), *home.folder.rglob("core*")]
+
+
+@POSIX
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGHUP, 0)]
 )

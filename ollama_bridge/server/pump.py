@@ -62,6 +62,7 @@ class Opened(Protocol):
     async def read(self) -> bytes: ...
     async def push(self, sink: Sink) -> None: ...
     async def whole(self) -> bytes: ...
+    def hide(self, said: bytes) -> bytes: ...
     def ended(self) -> bool: ...
     async def aclose(self, patience: float = 0.0) -> None: ...
 
@@ -131,8 +132,17 @@ async def _last_of(opened: Opened, reply: Reply, sink: "_Lines | _Parts") -> byt
     try:
         await opened.push(sink)
     except UpstreamBroke as error:
-        return sink.rest + reply.fail(error)
-    return sink.rest + sink.end()
+        return _without_key(opened, reply, sink.rest + reply.fail(error))
+    return _without_key(opened, reply, sink.rest + sink.end())
+
+
+def _without_key(opened: Opened, reply: Reply, said: bytes) -> bytes:
+    """What is said at the end; some services repeat the key in their errors (quirk G8)."""
+    if reply.failure is None:
+        return said
+    message = reply.failure.message.encode(errors="surrogatepass")
+    reply.failure.message = opened.hide(message).decode(errors="surrogatepass")
+    return opened.hide(said)
 
 
 class _Sink:

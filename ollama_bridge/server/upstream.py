@@ -160,7 +160,7 @@ class Upstream:
         except BaseException:
             await self._released()
             raise
-        return Opened(reply, self.provider, self._released)
+        return Opened(reply, self.provider, self._released, self._without)
 
     async def _released(self) -> None:
         self._in_use -= 1
@@ -227,7 +227,11 @@ class Upstream:
         retry_after = response.headers.get("retry-after", "")
         raise self._without_key(
             failures.native(
-                response.status_code, body, sent=sent, model=model, retry_after=retry_after
+                response.status_code,
+                self._without(body),
+                sent=sent,
+                model=model,
+                retry_after=retry_after,
             )
         )
 
@@ -262,7 +266,7 @@ class Upstream:
     ) -> BridgeError:
         refused = failures.refused(
             status,
-            body,
+            self._without(body),
             provider=self._name,
             model=model,
             retry_after=headers.get("retry-after", ""),
@@ -275,6 +279,9 @@ class Upstream:
     def _without_key(self, refused: BridgeError) -> BridgeError:
         refused.message = self._hidden(refused.message)
         refused.args = (refused.message,)
+        if said := refused.refusal:
+            text, generation = self._hidden(said.text), self._hidden(said.generation)
+            refused.refusal = said._replace(text=text, generation=generation)
         if isinstance(refused, UpstreamFailed):
             refused.said = self._hidden(refused.said.decode()).encode()
         return refused
@@ -289,6 +296,10 @@ class Upstream:
     def _hidden(self, text: str) -> str:
         return text.replace(self._key, "[hidden]") if len(self._key) >= 6 else text
 
+    def _without(self, body: bytes) -> bytes:
+        """What a service sent, before it is cut: some repeat the key in their errors."""
+        return body.replace(self._key.encode(), b"[hidden]") if len(self._key) >= 6 else body
+
 
 _LISTS: Mapping[str, Callable[[Upstream], Awaitable[bytes]]] = {
     OPENAI: Upstream.openai_list,
@@ -301,8 +312,13 @@ class Opened:
     """A reply whose status was good, still to be read."""
 
     def __init__(
-        self, reply: Received, provider: Provider, released: Callable[[], Awaitable[None]]
+        self,
+        reply: Received,
+        provider: Provider,
+        released: Callable[[], Awaitable[None]],
+        hide: Callable[[bytes], bytes] = bytes,
     ) -> None:
+        self._hide = hide
         self._provider = provider.name
         self._longest = max(provider.first_byte_timeout, provider.idle_timeout)
         self._released: Callable[[], Awaitable[None]] | None = released
@@ -334,7 +350,11 @@ class Opened:
             await self.push(kept)
         finally:
             await self.aclose()
-        return b"".join(kept.parts)
+        return self.hide(b"".join(kept.parts))
+
+    def hide(self, said: bytes) -> bytes:
+        """What the provider said, without its key."""
+        return self._hide(said)
 
     def ended(self) -> bool:
         """Whether the body has been read to its end."""

@@ -17,7 +17,7 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """Nothing stored, any free port, one command on the PATH."""
-    one = Home(tmp_path, OLLAMA_BRIDGE_PORT="0")
+    one = Home(tmp_path, OLLAMA_BRIDGE_PORT="0", OLLAMA_BRIDGE_KEY_LAB="")
     one.write("[providers.demo]\n")
     one.config.chmod(0o600)
     yield one
