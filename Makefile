@@ -7,6 +7,7 @@ SHARED ?= ../shared
 
 .PHONY: help start stop test faults matrix test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 .PHONY: help start stop test faults test-load soak test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: help start stop test faults test-load soak fuzz test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +37,9 @@ faults: .venv/.developing ## Write FAULTS.md from what the tests of faults see
 matrix: .venv/.developing ## Write MATRIX.md, service by case, from what the tests see, and print it
 	RENEW=1 $(BIN)/python -m pytest -q -p no:xdist tests/strict tests/recordings/test_over_http.py tests/quirks
 	@cat MATRIX.md
+fuzz: .venv/.developing ## Spoiled replies and requests for SECONDS (60), or MINUTES; recordings in ../shared are used
+	PYTHONPATH=.:cli:tray:tests $(BIN)/python -m fuzz.rounds --seconds $(or $(SECONDS),$(if $(MINUTES),$$(($(MINUTES) * 60)),60))
+
 test-browser: .venv/.developing ## A real Chromium tries what web pages can try against the daemon (Debian: chromium)
 	$(BIN)/python -m pytest -q -m browser -p no:xdist tests/browser
 

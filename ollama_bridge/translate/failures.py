@@ -34,7 +34,9 @@ STATUS: Mapping[int, int] = {
 
 _TEXT_KEYS = ("message", "detail", "msg", "error_description", "reason", "title", "error")
 _PAGE = re.compile(r"(?i)<!doctype html|<html\b|<body\b")
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAGS = re.compile(  # each goes once over the text, also where nothing is ever closed
+    r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE
+)
 _SECRET = re.compile(
     r"(?i)\bbearer\s+[-\w.~+/=]{16,}|\bsk-[-\w*]{6,}|\bAIza[-\w]{16,}|"
     r"\b(?:pk|rk|gsk|xai|hf|nvapi|ghp|gho|csk|fw|r8)[-_][-\w*]{16,}"

@@ -6,6 +6,7 @@ the one form every upstream accepts (C12).
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,10 @@ _ID = re.compile(r"[A-Za-z0-9]{9}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LIMIT = 16 * 1024 * 1024
-"""Most characters the gathered arguments of one answer may hold."""
+"""Most characters the gathered calls of one answer may hold: arguments, names and ids."""
+
+MOST_CALLS = 1024
+"""Most calls of one answer; services take 128 tools (upstream-quirks A16)."""
 
 
 class Call(NamedTuple):
@@ -95,7 +99,8 @@ class Gatherer:
             call.id = call.id or piece.id or ""
             call.name = call.name or function.name or ""
             call.extra = call.extra or piece.extra_content
-            self._size += call.add(function.arguments)
+            self._size += call.add(function.arguments) + len(piece.id or "")
+            self._size += len(function.name or "")
             if self._size > LIMIT:
                 raise ValueError("the upstream sent tool arguments without end")
 
@@ -107,7 +112,7 @@ class Gatherer:
             pieces.id, pieces.name = call.id or "", function.name or ""
             pieces.extra = call.extra_content
             pieces.add(function.arguments)
-            self._open.append(pieces)
+            self._begin(pieces)
 
     def close(self, names: Mapping[str, str], seed: str) -> list[Call]:
         """All calls in order, by the client's names; raises Unusable for one that is cut off."""
@@ -129,8 +134,13 @@ class Gatherer:
         known = self._known(piece.id or "", piece.index, function.name or "")
         if known is None:
             known = _Pieces(piece.index)
-            self._open.append(known)
+            self._begin(known)
         return known
+
+    def _begin(self, pieces: "_Pieces") -> None:
+        if len(self._open) >= MOST_CALLS:
+            raise ValueError(f"the upstream sent more than {MOST_CALLS} tool calls")
+        self._open.append(pieces)
 
     def _known(self, call_id: str, index: int | None, name: str) -> "_Pieces | None":
         """The open call a piece belongs to: by its id, else by its index, else the last one."""
@@ -220,8 +230,12 @@ def _split(text: str) -> list[Arguments] | None:
     return found
 
 
-_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
-_MISTAKE = re.compile(r'("(?:[^"\\]|\\.)*")|,\s*(?=[}\]])|\b(None|True|False)\b', re.DOTALL)
+# Each of these goes once over the text, whatever it holds: a text that ends within quotation marks
+# is taken to its end, and nothing is tried again from the middle of what was looked at.
+_FENCE = re.compile(r"^```(?:json)?\s*+|(?<!\s)\s*+```$")
+_MISTAKE = re.compile(
+    r'("(?:[^"\\]|\\.)*+(?:"|\\?\Z))|,\s*+(?=[}\]])|\b(None|True|False)\b', re.DOTALL
+)
 _WORDS = {"None": "null", "True": "true", "False": "false"}
 
 
@@ -235,4 +249,7 @@ def _repaired(text: str) -> str:
 
 def text_of(arguments: Arguments) -> str:
     """Arguments as the JSON text OpenAI wants."""
-    return msgspec.json.encode(arguments).decode()
+    try:
+        return msgspec.json.encode(arguments).decode()
+    except UnicodeEncodeError:  # half an emoji, which can only be written as an escape
+        return json.dumps(arguments, separators=(",", ":"))

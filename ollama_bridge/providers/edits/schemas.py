@@ -112,7 +112,9 @@ def _filled(schema: Any) -> Any:
         properties = properties if isinstance(properties, dict) else {}
         found["properties"] = {key: _filled(value) for key, value in properties.items()}
         if isinstance(required := found.get("required"), list):
-            found["required"] = [name for name in required if name in properties]
+            found["required"] = [
+                name for name in required if isinstance(name, str) and name in properties
+            ]
     elif found.get("type") == "array":
         found["items"] = _filled(found.get("items")) or {"type": "string"}
     for key in _LISTS:
