@@ -34,6 +34,10 @@ class Translated:
         """The rest of the body."""
         return self._chunks.whole(await self._opened.whole())
 
+    def hide(self, said: bytes) -> bytes:
+        """What the service said, without its key."""
+        return self._opened.hide(said)
+
     def ended(self) -> bool:
         """Whether the body has been read to its end."""
         return self._opened.ended()
