@@ -88,14 +88,19 @@ class Exchange:
         first = _part(message)
         if not message.get("more_body"):
             return first
+        self._check_size(int(self.header(b"content-length") or 0))
         parts, size = [first], len(first)
         while message.get("more_body"):
             message = await self._receive()
             parts.append(_part(message))
             size += len(parts[-1])
-            if size > BODY_LIMIT:
-                raise _TooLarge(f"the request is larger than {BODY_LIMIT // 2**20} MiB")
+            self._check_size(size)
         return b"".join(parts)
+
+    def _check_size(self, size: int) -> None:
+        if size > BODY_LIMIT:
+            self.add_headers([(b"connection", b"close")])  # the rest is not waited for
+            raise _TooLarge(f"the request is larger than {BODY_LIMIT // 2**20} MiB")
 
     async def parts(self) -> AsyncIterator[bytes]:
         """The request's body piece by piece; raises ClientGone when it is cut off."""

@@ -39,6 +39,9 @@ class Row:
     head: bytes = b"transfer-encoding: chunked"
     """How the head says where the body ends."""
     tls: bool = False
+    scheme: str = "http"
+    full: bool = False
+    """Nothing takes the connection: the system's queue for it is full."""
 
 
 @dataclass
@@ -161,6 +164,20 @@ class Peer:
         if self.answer.kind == EVENT:
             await self.body(b"data: [DONE]\n\n")
         await self.body(b"")
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[int]:
+    """The port of a socket that listens and whose queue is full: what comes now is not answered."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 class BrokenUpstream:
@@ -425,5 +442,22 @@ ROWS = (
     Row("an error inside 200", _all(error_inside)),
     Row("429 again and again", _only("head", too_many, _UNSENT, _HEAD)),
     Row("a redirect elsewhere", _only("head", elsewhere, _UNSENT, _HEAD)),
-    Row("a certificate that does not fit", _only("connect", nothing, "", _STANDS), tls=True),
+    Row(
+        "a certificate that does not fit",
+        _only("connect", nothing, "", _STANDS),
+        tls=True,
+        scheme="https",
+    ),
+    Row(
+        "stalls in the TLS handshake",
+        _only("connect", hang, "", _STANDS),
+        {"connect_timeout": 0.5},
+        scheme="https",
+    ),
+    Row(
+        "takes no connection",
+        _only("connect", nothing, "", _STANDS),
+        {"connect_timeout": 0.5},
+        full=True,
+    ),
 )

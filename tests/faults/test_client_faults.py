@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ from bridges import bridge_app
 from fake_upstream import Call, FakeUpstream
 from servers import served
 
+from faults import table
 from ollama_bridge.providers.provider import Provider
+from ollama_bridge.server import exchange
 from ollama_bridge.server.connection import HEAD_LIMIT, Connection
 
 BOUND = 20.0
@@ -39,6 +42,38 @@ async def waits(call: Call) -> None:
     await call.start()
     await call.text("word")
     await call.gone.wait()
+
+
+TABLE = table.Table(
+    "A client's faults",
+    "A number is the HTTP status. In every line the client was let go of in bounded time, and others "
+    "were answered meanwhile.",
+    ("fault",),
+    ("it gets", "the provider is asked"),
+)
+TIMES = ("never", "once", "twice")
+
+
+def see(fault: str, said: bytes | str, upstream: FakeUpstream) -> None:
+    """Hold the observation against the table."""
+    TABLE.see((fault,), "it gets", shown(said) if isinstance(said, bytes) else said)
+    TABLE.see((fault,), "the provider is asked", TIMES[len(upstream.calls)])
+
+
+def shown(said: bytes) -> str:
+    """A reply in a few words."""
+    if not said:
+        return "closed"
+    head, _, body = said.partition(b"\r\n\r\n")
+    status = int(head.split()[1])
+    if status == 200:
+        assert b'"done":true' in body
+        return "complete"
+    text = body.decode(errors="replace").strip()
+    if text.startswith("{"):
+        text = json.loads(text)["error"]
+    text = text.removeprefix(f"{status} ")
+    return table.cell(f"{status}: {re.sub('[0-9]+ MiB', 'N MiB', text)}")
 
 
 Made = Callable[..., tuple[int, FakeUpstream]]
@@ -84,15 +119,17 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("pieces", SLOW.values(), ids=SLOW)
-def test_half_a_request_is_not_waited_for(bridge: Made, pieces: tuple[bytes, ...]) -> None:
+@pytest.mark.parametrize("name", SLOW)
+def test_half_a_request_is_not_waited_for(bridge: Made, name: str) -> None:
     port, upstream = bridge()
-    assert talk(port, *pieces).startswith(b"HTTP/1.1 408 ")
+    said = talk(port, *SLOW[name])
+    assert said.startswith(b"HTTP/1.1 408 ")
     assert not upstream.calls
+    see(name, said, upstream)
 
 
 def test_a_head_drop_by_drop_is_not_waited_for(bridge: Made) -> None:
-    port, _ = bridge()
+    port, upstream = bridge()
     with socket.create_connection(("127.0.0.1", port), timeout=0.05) as sock:
         end = time.monotonic() + BOUND
         sock.sendall(b"GET / HTTP/1.1\r\nx: ")
@@ -105,6 +142,7 @@ def test_a_head_drop_by_drop_is_not_waited_for(bridge: Made) -> None:
             except TimeoutError:
                 continue
         assert said.startswith(b"HTTP/1.1 408 ")
+        see("a head drop by drop", said, upstream)
 
 
 def test_a_slow_upload_is_taken(bridge: Made) -> None:
@@ -116,12 +154,14 @@ def test_a_slow_upload_is_taken(bridge: Made) -> None:
         for place in range(0, len(long), 400):
             sock.sendall(long[place : place + 400])
             time.sleep(0.1)  # this is what is tried: four windows long
-        assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
+        said = _until(sock, b'"done":true')
+        assert said.startswith(b"HTTP/1.1 200 ")
     assert len(upstream.calls) == 1
+    see("a slow upload that goes on", said, upstream)
 
 
 def test_a_head_without_end(bridge: Made) -> None:
-    port, _ = bridge()
+    port, upstream = bridge()
     with socket.create_connection(("127.0.0.1", port), timeout=BOUND) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n")
         said = b""
@@ -130,14 +170,18 @@ def test_a_head_without_end(bridge: Made) -> None:
                 sock.sendall(b"x-more: " + b"y" * 990 + b"\r\n")
             said = sock.recv(1000)
         except OSError:  # closed while more was being sent
-            return
+            said = b"HTTP/1.1 431 "
         assert said.startswith(b"HTTP/1.1 431 ")
+    see("a head without end", "431, or closed if it goes on sending", upstream)
 
 
 def test_half_closed_clients_get_their_answer_or_an_end(bridge: Made) -> None:
-    port, _ = bridge()
+    port, upstream = bridge()
     said = talk(port, LENGTH % len(BODY) + BODY, half_close=True)
     assert said == b"" or b'"done":true' in said
+    assert len(upstream.calls) <= 1
+    TABLE.see(("half-closed after its request",), "it gets", "complete, or closed")
+    TABLE.see(("half-closed after its request",), "the provider is asked", "at most once")
 
 
 HANG_UPS = {
@@ -148,9 +192,10 @@ HANG_UPS = {
 }
 
 
-@pytest.mark.parametrize("sent", HANG_UPS.values(), ids=HANG_UPS)
-def test_hang_ups_cost_nothing(bridge: Made, sent: bytes) -> None:
+@pytest.mark.parametrize("stage", HANG_UPS)
+def test_hang_ups_cost_nothing(bridge: Made, stage: str) -> None:
     port, upstream = bridge(waits)
+    sent = HANG_UPS[stage]
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", port), timeout=BOUND) as sock:
             sock.sendall(sent)
@@ -161,10 +206,13 @@ def test_hang_ups_cost_nothing(bridge: Made, sent: bytes) -> None:
         assert time.monotonic() < end, "an abandoned request still runs at the provider"
         time.sleep(0.01)
     assert httpx.get(f"http://127.0.0.1:{port}/api/version", trust_env=False).status_code == 200
+    asked = "once, and hung up on" if upstream.calls else "never"
+    TABLE.see((f"hangs up {stage}",), "it gets", "nothing more")
+    TABLE.see((f"hangs up {stage}",), "the provider is asked", asked)
 
 
 def test_pipelined_requests_are_answered_in_order(bridge: Made) -> None:
-    port, _ = bridge()
+    port, upstream = bridge()
     with socket.create_connection(("127.0.0.1", port), timeout=BOUND) as sock:
         one = LENGTH % len(BODY) + BODY
         sock.sendall(one + b"GET /api/version HTTP/1.1\r\nhost: localhost\r\n\r\n" + one)
@@ -174,6 +222,7 @@ def test_pipelined_requests_are_answered_in_order(bridge: Made) -> None:
             assert data
             said += data
     assert said.find(b'"done":true') < said.find(b'"version"') < said.rfind(b'"done":true')
+    see("pipelining", "complete, each in its turn", upstream)
 
 
 def _sent(body: bytes, *headers: bytes) -> bytes:
@@ -203,16 +252,77 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_read_is_refused(bridge: Made, raw: bytes) -> None:
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_refused(bridge: Made, name: str) -> None:
     """One sentence and a status of the client's fault, or an answer; never a 500, never silence."""
-    port, _ = bridge()
+    port, upstream = bridge()
     with socket.create_connection(("127.0.0.1", port), timeout=BOUND) as sock:
-        sock.sendall(raw)
-        said = sock.recv(65536)
+        sock.sendall(REFUSED[name])
+        said = _whole(sock)
     status = int(said.split()[1])
     assert status == 200 or 400 <= status < 500, said[:200]
     assert httpx.get(f"http://127.0.0.1:{port}/api/version", trust_env=False).status_code == 200
+    see(name, said, upstream)
+
+
+LARGE = {
+    "a body too large": HEAD + b"transfer-encoding: chunked\r\n\r\n",
+    "a body that is said to be too large": LENGTH % (3 * 2**20),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_body_too_large(bridge: Made, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is lowered, so that the test need not send so much; the rest is not waited for."""
+    monkeypatch.setattr(exchange, "BODY_LIMIT", 2**20)
+    port, upstream = bridge()
+    piece = b" " * 65536
+    piece = b"10000\r\n" + piece + b"\r\n" if b"chunked" in LARGE[name] else piece
+    with socket.create_connection(("127.0.0.1", port), timeout=BOUND) as sock:
+        sock.sendall(LARGE[name])
+        said = b""
+        try:
+            for _ in range(32):
+                sock.sendall(piece)
+            said = sock.recv(65536)
+            while sock.recv(65536):
+                pass
+        except OSError:  # closed while more was being sent
+            pass
+    assert not said or said.startswith(b"HTTP/1.1 413 ")
+    assert not upstream.calls
+    TABLE.see((name,), "it gets", "413: the request is larger than N MiB; then closed")
+    TABLE.see((name,), "the provider is asked", "never")
+
+
+ORDER = [
+    *SLOW,
+    *("a head drop by drop", "a slow upload that goes on", "a head without end"),
+    *("half-closed after its request", *(f"hangs up {stage}" for stage in HANG_UPS), "pipelining"),
+    *(*REFUSED, *LARGE),
+]
+
+
+def test_no_cell_is_empty() -> None:
+    told = TABLE.told()
+    assert list(told) == [(name,) for name in ORDER]
+    assert all(cell for line in told.values() for cell in line.values())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _written() -> Iterator[None]:
+    yield
+    if table.RENEW:
+        table.put(TABLE, [(name,) for name in ORDER])
+
+
+def _whole(sock: socket.socket) -> bytes:
+    """A reply: to its length, or to the end of its last chunk."""
+    said = _until(sock, b"\r\n\r\n")
+    if found := re.search(rb"(?i)content-length: (\d+)", said):
+        rest = int(found[1]) - len(said.partition(b"\r\n\r\n")[2])
+        return said + (sock.recv(rest, socket.MSG_WAITALL) if rest > 0 else b"")
+    return said if said.endswith(b"0\r\n\r\n") else said + _until(sock, b"0\r\n\r\n")
 
 
 def _until(sock: socket.socket, mark: bytes) -> bytes:

@@ -17,7 +17,7 @@ from bridges import bridge_app
 from servers import served
 
 from faults import table
-from faults.broken_upstream import ROWS, STAGES, BrokenUpstream, Row
+from faults.broken_upstream import ROWS, STAGES, BrokenUpstream, Row, full_backlog
 from ollama_bridge.providers.provider import Provider
 
 KEY = "sk-a-key-that-must-not-be-told"
@@ -48,7 +48,8 @@ def _is_aiohttps(row: Row) -> bool:
     """What differs through a proxy: certificates need a tunnel, which has tests of its own;
     aiohttp unpacks by itself, so that a bomb meets the limits of size; and it takes what follows a
     length that is too short for the head of another reply, which is a connection gone bad."""
-    return row.tls or b"gzip" in row.head or row.name == "a length that is too short"
+    tunnel = row.scheme == "https" or row.full
+    return tunnel or b"gzip" in row.head or row.name == "a length that is too short"
 
 
 CELLS = [
@@ -74,7 +75,9 @@ def test_fault(
     with ExitStack() as stack:
         other = stack.enter_context(BrokenUpstream(ROWS[0], "end").running())
         upstream = BrokenUpstream(row, stage, f"http://127.0.0.1:{other.port}/v1/chat/completions")
-        if row.name != "refuses":
+        if row.full:
+            upstream.port = stack.enter_context(full_backlog())
+        elif row.name != "refuses":
             stack.enter_context(upstream.running(_certificate() if row.tls else None))
         port = upstream.port or _closed_port()
         provider = Provider(name="fake", url=_url(row, port, way, monkeypatch), **_limits(row))
@@ -135,7 +138,7 @@ def _url(row: Row, port: int, way: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("NO_PROXY", "no_proxy", "http_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     if way == "straight":
-        return f"{'https' if row.tls else 'http'}://127.0.0.1:{port}/v1"
+        return f"{row.scheme}://127.0.0.1:{port}/v1"
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
     return "http://provider.example/v1"
 
@@ -226,4 +229,4 @@ def _written() -> Iterator[None]:
             if isinstance(why := row.stages[stage], str):
                 for column in TABLE.columns:
                     TABLE.see((row.name, stage), column, f"*{why}*")
-    table.write([TABLE.text([(row.name, stage) for row in ROWS for stage in STAGES])])
+    table.put(TABLE, [(row.name, stage) for row in ROWS for stage in STAGES])
