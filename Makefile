@@ -6,9 +6,7 @@ BIN := .venv/bin
 SHARED ?= ../shared
 
 .PHONY: help start stop test faults matrix test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
-.PHONY: help start stop test faults test-load soak test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
-.PHONY: help start stop test faults test-load soak fuzz test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
-.PHONY: help start stop test faults test-load soak fuzz test-lowest audit sbom test-browser test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
+.PHONY: fuzz test-browser test-lowest audit sbom
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18

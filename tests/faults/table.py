@@ -86,9 +86,7 @@ def write(sections: list[str], file: Path = FILE, introduction: str = _INTRODUCT
     file.write_text("\n".join([introduction, *sections]), encoding="utf-8")
 
 
-def put(
-    one: Table, order: list[tuple[str, ...]], introduction: str = _INTRODUCTION
-) -> None:
+def put(one: Table, order: list[tuple[str, ...]], introduction: str = _INTRODUCTION) -> None:
     """One table anew in a file of several, in its place or at the end."""
     old = one.file.read_text(encoding="utf-8") if one.file.exists() else introduction
     head, found, rest = old.partition(f"## {one.title}\n")
