@@ -7,6 +7,7 @@ that a bridge sends to a client, also in a process of its own; the command lines
 Providers get the key, of course; the environment is where it comes from.
 """
 
+import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -44,6 +45,11 @@ def look_in(folder: Path) -> None:
 def pytest_configure() -> None:
     """Watch this process too: most bridges of tests run in it."""
     planted.watch_process(see)
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_notes.parent, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

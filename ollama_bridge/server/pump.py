@@ -18,6 +18,9 @@ GRACE = 2.0
 NOISE = 16 * 1024 * 1024
 """Most bytes of comments and empty lines between two events."""
 
+COLLECTED = 128 * 1024 * 1024
+"""Most bytes of a stream that is gathered for a client that wants the answer whole."""
+
 DRAIN = 0.05
 """Seconds to wait for the end of a finished reply, so that its connection can be used again."""
 
@@ -220,6 +223,10 @@ class _Parts(_Sink):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply)
         self.said: list[bytes] = []
+        self._gathered = 0
 
     def take(self, data: bytes) -> None:
+        self._gathered += len(data)
+        if self._gathered > COLLECTED:  # 500: to ask again would only bring as much again
+            raise UpstreamBroke(f"the upstream sent more than {COLLECTED} bytes", status=500)
         self.said.append(self._fed(data))

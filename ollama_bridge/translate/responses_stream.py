@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
-from ollama_bridge.errors import UpstreamFailed
+from ollama_bridge.errors import UpstreamBroke, UpstreamFailed
 from ollama_bridge.translate import tools
 from ollama_bridge.translate.lines import Logprobs, encoded
 from ollama_bridge.translate.responses_tools import Tool
@@ -18,6 +18,9 @@ from ollama_bridge.translate.stats import Ending, Stats
 from ollama_bridge.wire import responses
 
 Body = dict[str, Any]
+
+MOST_TEXT = 32 * 1024 * 1024
+"""Most characters of one response: its end repeats them all."""
 
 
 class _Form(NamedTuple):
@@ -57,6 +60,7 @@ class Writer:
         self._form: _Form | None = None
         self._id = self._head = ""
         self._parts: list[str] = []
+        self._size = 0
 
     def text(self, text: str, logprobs: Logprobs | None = None) -> bytes:  # noqa: ARG002
         """A piece of the answer."""
@@ -101,6 +105,12 @@ class Writer:
         if self._form is not form:
             said = self._begin() + self._end_item() + self._begin_item(form)
         self._parts.append(text)
+        self._size += len(text)
+        if self._size > MOST_TEXT:
+            self._size = 0  # the error itself may have something to say
+            raise UpstreamBroke(
+                f"the upstream sent an answer of more than {MOST_TEXT} characters", status=500
+            )
         if not self._streamed:
             return b""
         number, self._sequence = self._sequence, self._sequence + 1
