@@ -20,6 +20,7 @@ PLACES = (
 """Where clients' and providers' bytes go, and what is kept of them."""
 
 NO_BOUNDS = {
+    "providers.database.LARGEST_CONTEXT": "what is believed of a model",
     "server.admin._SOURCE_SECONDS": "how long the status waits for a key's source",
     "server.anthropic.PING_EVERY": "a rhythm",
     "server.bridge.STALE": "an age",

@@ -182,7 +182,7 @@ def real_ollama(ground: Ground) -> Iterator[Environ]:
 
 
 def other_bridge(ground: Ground) -> Iterator[Environ]:
-    other = Home(ground.home.folder / "other", OLLAMA_BRIDGE_PORT="0", OLLAMA_BRIDGE_KEY_LAB="")
+    other = Home(ground.home.folder / "other", OLLAMA_BRIDGE_PORT="0")
     other.folder.mkdir()
     assert other.run("start").returncode == 0
     try:

@@ -1,5 +1,6 @@
 """Faults of the daemon's own ground: its end, its disk, its files, its clock."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import psutil
 import pytest
 from bridges import NoKeys
 from daemons import Home, end, until_ready
@@ -62,6 +62,12 @@ class Ground(NamedTuple):
     held: Held
     url: str
 
+    def listed(self) -> bool:
+        """Whether the provider's list has been read."""
+        token = {"authorization": f"Bearer {self.home.note()['token']}"}
+        reply = httpx.get(f"{self.url}/_bridge/status", headers=token, trust_env=False, timeout=30)
+        return reply.json()["providers"][0]["models"] is not None
+
     def log(self) -> str:
         return (self.home.state / "ollama-bridge.log").read_text()
 
@@ -99,16 +105,21 @@ def during(url: str, fault: Callable[[], None]) -> str:
     return "complete"
 
 
-def asked(url: str) -> str:
+def asked(url: str, client: httpx.Client | None = None) -> str:
     """What a new request gets."""
     try:
-        reply = httpx.post(f"{url}/api/chat", json=HELLO, trust_env=False, timeout=BOUND)
+        with contextlib.nullcontext(client) if client else _client() as one:
+            reply = one.post(f"{url}/api/chat", json=HELLO)
     except httpx.ConnectError:
         return "refused by the system"
     if reply.status_code != 200:
         return table.cell(f"{reply.status_code}: {reply.json()['error']}")
     assert b'"done":true' in reply.content
     return "complete"
+
+
+def _client() -> httpx.Client:
+    return httpx.Client(timeout=BOUND, trust_env=False)
 
 
 def see(fault: str, stream: str, new: str, log: str) -> None:
@@ -153,22 +164,24 @@ def test_no_more_files(ground: Ground) -> None:
 
     if not hasattr(resource, "prlimit"):  # macOS has none for another process
         return
-    process = psutil.Process(ground.child.pid)
+    _until(ground.listed)  # else its connection may be there for the new request
     old = resource.prlimit(ground.child.pid, resource.RLIMIT_NOFILE)
     new = ""
 
     def take() -> None:
         nonlocal new
-        most = process.num_fds() + 1  # room for the client, none for the provider
-        resource.prlimit(ground.child.pid, resource.RLIMIT_NOFILE, (most, old[1]))
-        new = asked(ground.url)
-        resource.prlimit(ground.child.pid, resource.RLIMIT_NOFILE, old)
+        with httpx.Client(timeout=BOUND, trust_env=False) as client:
+            assert client.get(f"{ground.url}/api/version").status_code == 200  # it is connected
+            used = {int(file.name) for file in Path(f"/proc/{ground.child.pid}/fd").iterdir()}
+            free = next(number for number in range(len(used) + 1) if number not in used)
+            resource.prlimit(ground.child.pid, resource.RLIMIT_NOFILE, (free, old[1]))
+            new = asked(ground.url, client)
+            resource.prlimit(ground.child.pid, resource.RLIMIT_NOFILE, old)
         ground.held.free = True
 
     stream = during(ground.url, take)
     assert asked(ground.url) == "complete"
-    log = told(ground, "files that may be open are in use")
-    see("no more files may be opened", stream, _plain(new), log)
+    see("no more files may be opened", stream, _plain(new), told(ground, "Too many open files"))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /dev/full")

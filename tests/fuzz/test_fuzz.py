@@ -8,4 +8,4 @@ from fuzz.targets import TARGETS
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
-    attack(name, examples=60)
+    attack(name, examples=60, number=1)  # always the same ones; `make fuzz` tries others

@@ -98,7 +98,7 @@ class _Inliner:
 
 def _one_type(kinds: list[Any]) -> Schema:
     """A list of types, of which usually one is null."""
-    real = [kind for kind in kinds if kind != "null"]
+    real = [kind for kind in kinds if isinstance(kind, str) and kind != "null"]
     kept: Schema = {"type": real[0] if real else "string"}
     return kept | {"nullable": True} if len(real) < len(kinds) else kept
 
