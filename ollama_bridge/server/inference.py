@@ -217,7 +217,8 @@ async def _ask(errand: Errand, request: Request, question: Question) -> None:
     stops = body.get("stop") or ()
     reply = _reply(errand, request, question)
     opened = await errand.open(question.path, body)
-    reply.stop_at([stop for stop in stops if stop not in (body.get("stop") or ())])
+    unknown = [stop for stop in stops if stop not in (body.get("stop") or ())]
+    (reply.unfence if request.format else reply.stop_at)(unknown)
     errand.bridge.touch(errand.entry, request.keep_alive)
     try:
         if request.stream is not False:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.translate import failures, lines, tools
+from ollama_bridge.translate.fences import Unfenced
 from ollama_bridge.translate.stats import FAILED, Ending, Stats, Stopwatch, done_reason, estimate
 from ollama_bridge.translate.stops import StopCutter
 from ollama_bridge.translate.thinking import TagSplitter
@@ -94,11 +95,15 @@ class Reply:
         self._logprobs: Logprobs | None = None
         self._characters = 0
         self._said = False
-        self._stops: StopCutter | None = None
+        self._stops: StopCutter | Unfenced | None = None
 
     def stop_at(self, stops: Sequence[str]) -> None:
         """Stop strings to enforce here, because the upstream was not told of them."""
         self._stops = StopCutter(stops) if stops else None
+
+    def unfence(self, stops: Sequence[str] = ()) -> None:
+        """The same, for an answer that was to be JSON: a fence round it is taken off (E9)."""
+        self._stops = Unfenced(StopCutter(stops))
 
     @property
     def finished(self) -> bool:

@@ -352,6 +352,16 @@ def test_a_stop_string_split_over_chunks(bridged: Bridged, cut: int) -> None:
     assert lines(reply)[-1]["done_reason"] == "stop"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("form", ["json", {"type": "object"}, None])
+def test_json_in_a_fence(bridged: Bridged, stream: bool, form: Any) -> None:
+    """E9: taken off where JSON was asked for, and only there."""
+    fenced = '```json\n{"a": 1}\n```'
+    url, _ = bridged(streaming(*(delta(content=piece) for piece in fenced), delta("stop")))
+    reply = post(url, HI | {"stream": stream} | ({"format": form} if form else {}))
+    assert text(reply) == ('{"a": 1}' if form else fenced)
+
+
 TABLE = {
     "vllm": {"top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"},
     "sglang": {"top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"},
