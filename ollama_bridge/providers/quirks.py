@@ -21,12 +21,19 @@ Edit = Callable[[Body], None]
 RESPONSES_ONLY = "responses_only"
 """The edit that is no change of a body: it makes a request of another form of it."""
 
+CHATS_ONLY = "chats_only"
+"""Another of that kind."""
+
 NOT_IN_RESPONSE = "not_in_response"
 """Begins the name of a field that is left out of that other form."""
 
 
 def responses_only(_body: Body) -> None:
     """The model speaks only /v1/responses: chats are translated to that."""
+
+
+def chats_only(_body: Body) -> None:
+    """There are no text completions: they are asked for as chats."""
 
 
 def not_in_response(_path: str, _body: Body) -> None:
@@ -80,6 +87,7 @@ QUIRKS: Mapping[str, Edit] = {
         schemas.plain_schemas,
         schemas.filled_schemas,
         responses_only,
+        chats_only,
     )
 }
 

@@ -186,11 +186,15 @@ def _with_own(errand: Errand, request: passage.Request) -> passage.Request:
 _ADD_OWN = {passage.CHAT: passage.add_to_chat, passage.COMPLETION: passage.add_to_completion}
 
 
+_CHATS = frozenset({quirks.CHATS_ONLY, quirks.RESPONSES_ONLY})
+"""Edits that leave no text completions."""
+
+
 async def _ask(errand: Errand, request: passage.Request, path: str) -> None:
     """Ask for `path`; a text completion is asked for as a chat where there are only chats."""
     reply = _reply(errand, request)
     chat = passage.as_chat(request) if path == COMPLETIONS else None
-    if chat is not None and quirks.RESPONSES_ONLY in errand.edits:
+    if chat is not None and not _CHATS.isdisjoint(errand.edits):
         request, path, reply.as_text, chat = chat, CHAT, True, None
     try:
         opened = await _opened(errand, request, path)
@@ -199,6 +203,7 @@ async def _ask(errand: Errand, request: passage.Request, path: str) -> None:
             raise
         reply.as_text = True
         opened = await _opened(errand, chat, CHAT)
+        errand.bridge.memory.add(errand.target, quirks.CHATS_ONLY)
     errand.bridge.touch(errand.entry, None)
     try:
         if isinstance(reply, passed.Stream):

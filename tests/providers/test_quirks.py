@@ -24,6 +24,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("random_seed", {"seed": 0}, {"random_seed": 0}),
     ("responses_only", {"stop": ["x"]}, {"stop": ["x"]}),
+    ("chats_only", {"stop": ["x"]}, {"stop": ["x"]}),
     ("no_stream_options", {"stream_options": {"include_usage": True}}, {}),
     ("first_four_stops", {"stop": list("abcdef")}, {"stop": list("abcd")}),
     ("first_four_stops", {"stop": list("abcd")}, {"stop": list("abcd")}),
@@ -619,7 +620,8 @@ def test_every_quirk_is_tried_and_used() -> None:
     rows = {name for row in PRESETS.values() for name in row.quirks}
     assert rows <= set(quirks.QUIRKS)
     taught = {name for rule in lessons.RULES for name in rule.edits if ":" not in name}
-    assert rows | taught | {"thinking_stays"} == set(quirks.QUIRKS)
+    elsewhere = {"thinking_stays", "chats_only"}  # by what is asked, and by a route that is missing
+    assert rows | taught | elsewhere == set(quirks.QUIRKS)
     assert {quirk for quirk, _, _ in CASES} == set(quirks.QUIRKS)
 
 

@@ -672,7 +672,9 @@ async def test_a_text_completion_where_models_only_chat(
         "stream": stream,
     }
     reply = await client.post(url + COMPLETIONS, json=body)
-    assert upstream.calls[1].path == CHAT
+    again = await client.post(url + COMPLETIONS, json=body)
+    assert [call.path for call in upstream.calls] == [COMPLETIONS, CHAT, CHAT], "it is remembered"
+    assert again.status_code == 200
     assert upstream.calls[1].body == {
         "model": "m",
         "messages": [

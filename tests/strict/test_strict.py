@@ -17,6 +17,7 @@ import httpx
 import matrix
 import pytest
 from daemons import Home, end, until_ready
+from recordings import reader
 from servers import served
 from strict import rules
 from strict.policies import POLICIES, Policy
@@ -30,6 +31,7 @@ CASES = {
     for path in sorted(GOLDEN.glob("*/*/ollama_request.json"))
 }
 WAYS = ("known", "strange")
+OLLAMA, OPENAI = "ollama", "openai"
 PLACES = {name: f"{number:03}" for number, name in enumerate(CASES)}
 """A model of its own for each case, so that none learns from another."""
 
@@ -46,20 +48,26 @@ class Place:
         self.client = client
         self.services = services
 
-    def ask(self, policy: Policy, way: str, case: str) -> tuple[httpx.Response, list[Any]]:
+    def ask(
+        self, policy: Policy, way: str, case: str, dialect: str
+    ) -> tuple[httpx.Response, list[Any]]:
         """The answer, and what the service was asked for it."""
-        model = f"{policy.model}-{PLACES[case]}"
-        request = _load(case, "ollama_request.json") | {"model": f"{way}-{_place(policy)}/{model}"}
+        model = f"{policy.model}-{PLACES[case]}{dialect[1:2]}"
+        request = _load(case, f"{dialect}_request.json")
         asked = self.services.asked[f"{_place(policy)}/{way}/{model}"]
         before = len(asked)
         path = "/api/chat" if case.startswith("chat") else "/api/generate"
+        path = f"/v1{request.pop('path')}" if dialect == OPENAI else path
+        request["model"] = f"{way}-{_place(policy)}/{model}"
         return self.client.post(path, json=request), asked[before:]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with contextlib.ExitStack() as stack:
-        services = Strict(list(PLACES.values()))
+        services = Strict(
+            [f"{n}{dialect[1]}" for n in PLACES.values() for dialect in (OLLAMA, OPENAI)]
+        )
         url = stack.enter_context(served(services))
         home = Home(tmp_path_factory.mktemp("strict"))
         home.write("".join(_settings(policy, url) for policy in POLICIES))
@@ -95,53 +103,87 @@ def _load(case: str, name: str) -> Json:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.title)
 def test_a_golden_request(place: Place, policy: Policy, case: str) -> None:
-    seen = [_outcome(place, policy, way, case) for way in WAYS]
+    STRICT.see((case,), policy.title, _told(place, policy, case, OLLAMA))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.title)
+def test_the_same_in_openais_way(place: Place, policy: Policy, case: str) -> None:
+    """What is sent up for an Ollama client, sent by a client of `/v1` itself."""
+    PASSED.see((case,), policy.title, _told(place, policy, case, OPENAI))
+
+
+def _told(place: Place, policy: Policy, case: str, dialect: str) -> str:
+    seen = [_outcome(place, policy, way, case, dialect) for way in WAYS]
     numbers = [int(cell) for cell in seen if cell.isdecimal()]
     assert numbers == sorted(numbers), "what the preset knows should be of help"
-    told = seen[0] if seen[0] == seen[1] else " / ".join(seen)
-    STRICT.see((case,), policy.title, told)
+    return seen[0] if seen[0] == seen[1] else " / ".join(seen)
 
 
-def _outcome(place: Place, policy: Policy, way: str, case: str) -> str:
+def _outcome(place: Place, policy: Policy, way: str, case: str, dialect: str) -> str:
     """How it went: refusals on the way to a right answer, or what cannot be done."""
     wanted = _load(case, "openai_request.json")
-    reply, asked = place.ask(policy, way, case)
+    reply, asked = place.ask(policy, way, case, dialect)
     request = _load(case, "ollama_request.json")
-    if unable := _unable(policy, request, wanted):
+    if unable := _unable(policy, wanted, None if dialect == OPENAI else request):
         assert reply.status_code in (400, 404, 501), reply.text
-        told = reply.json()["error"]
+        error = reply.json()["error"]
+        told = error["message"] if dialect == OPENAI else error
         assert any(words in told for words in unable.values()), told
         return "no " + ", ".join(unable)
     assert reply.status_code == 200, reply.text
-    _check_reply(reply, wanted, request)
+    if dialect == OPENAI:
+        _check_passed(reply, wanted)
+    else:
+        _check_reply(reply, wanted, request)
     assert [fine for _, fine in asked] == [False] * (len(asked) - 1) + [True]
     body = asked[-1][0]
     _check_body(policy, body, wanted)
-    _check_next(place, policy, way, case)
+    _check_next(policy, case, *place.ask(policy, way, case, dialect))
     return str(len(asked) - 1)
 
 
-def _check_next(place: Place, policy: Policy, way: str, case: str) -> None:
+def _check_next(policy: Policy, case: str, reply: httpx.Response, asked: list[Any]) -> None:
     """The next request of the kind is right at once."""
-    reply, asked = place.ask(policy, way, case)
     assert reply.status_code == 200, reply.text
     most = 2 if case in policy.each_time else 1
     assert len(asked) <= most, [body for body, _ in asked]
 
 
-def _unable(policy: Policy, request: Json, wanted: Json) -> dict[str, str]:
+def _unable(policy: Policy, wanted: Json, request: Json | None) -> dict[str, str]:
+    """What the service cannot do of it; `request` is that of a client of Ollama's."""
+    bare = wanted["path"] == "/completions"
+    effort = wanted.get("reasoning_effort", "none") != "none"
     needed = {
         "images": any(part["type"] == "image_url" for _, part in rules.parts(wanted)),
         "audio": any(part["type"] == "input_audio" for _, part in rules.parts(wanted)),
         "tools": "tools" in wanted,
-        "thinking": bool(request.get("think")),
-        "prefill": wanted["path"] == "/chat/completions"
-        and wanted["messages"][-1]["role"] == "assistant",
-        "raw": wanted["path"] == "/completions" and "suffix" not in wanted,
-        "insert": "suffix" in wanted,
+        "thinking": effort if request is None else bool(request.get("think")),
+        "prefill": not bare and wanted["messages"][-1]["role"] == "assistant",
+        "raw": bare and "suffix" not in wanted and request is not None,
+        "insert": "suffix" in wanted and (request is not None or not policy.completions),
+        "stop": request is None and "stop" in wanted and not _takes_stops(policy, wanted["stop"]),
     }
-    known = policy.unable | {"insert": "does not support insert"}  # has to be known beforehand
+    # insertion has to be known beforehand; clients of /v1 hear of stop strings that are not taken
+    insert = "does not support insert" if request is not None else "/completions"
+    known = policy.unable | {"insert": insert, "stop": "stop strings"}
     return {name: known[name] for name, yes in needed.items() if yes and name in known}
+
+
+def _takes_stops(policy: Policy, stops: list[str]) -> bool:
+    hello = {"role": "user", "content": "hello"}
+    return policy.judge({"model": "m", "messages": [hello], "stop": stops}) is None
+
+
+def _check_passed(reply: httpx.Response, wanted: Json) -> None:
+    said = reader.stream(reply.text) if wanted["stream"] else reader.whole(reply.json())
+    assert (said.error, said.done_reason, said.usage[1]) == ("", "stop", 7)
+    if wanted.get("tools") and wanted["messages"][-1]["role"] != "tool":
+        assert said.calls == [(wanted["tools"][0]["function"]["name"], {})]
+    else:
+        ends = [TEXT.index(stop) for stop in wanted.get("stop") or () if stop in TEXT]
+        text = JSON if "response_format" in wanted else TEXT[: min(ends, default=None)]
+        assert (said.text, said.calls) == (text, [])
 
 
 def _check_reply(reply: httpx.Response, wanted: Json, request: Json) -> None:
@@ -165,7 +207,9 @@ def _check_reply(reply: httpx.Response, wanted: Json, request: Json) -> None:
 def _check_body(policy: Policy, body: Json, wanted: Json) -> None:
     """Nothing that was asked for is lost, but what the service refuses."""
     if wanted["path"] == "/completions":
-        assert body["prompt"] == wanted["prompt"]
+        given = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+        assert given == wanted["prompt"]
+        assert body.get("suffix") == wanted.get("suffix")
     else:
         _check_messages(body, wanted)
     _check_form(body, wanted)
@@ -174,7 +218,9 @@ def _check_body(policy: Policy, body: Json, wanted: Json) -> None:
     if asked := next((wanted[key] for key in LIMITS if key in wanted), None):
         given = next(body[key] for key in LIMITS if key in body)
         assert given == asked or (policy.each_time and 0 < given < asked)
-    for key in PLAIN:
+    for key in (
+        PLAIN if "prompt" in body or "prompt" not in wanted else ()
+    ):  # a chat says it otherwise
         if key in wanted and body.get(key) != wanted[key] and f"random_{key}" not in body:
             assert policy.judge(body | {key: wanted[key]}), f"{key} was dropped for nothing"
     stops = wanted.get("stop") or []
@@ -226,7 +272,7 @@ def test_five_refusals_in_turn(place: Place) -> None:
     """A stranger that refuses one thing after the other: right in the end, and then at once."""
     case = "chat_stream/options_mapped"
     azure = next(policy for policy in POLICIES if policy.model == "our-deployment")
-    policy_model = f"{azure.model}-{PLACES['chat_stream/text']}-five"
+    policy_model = f"{azure.model}-five"
     at = _place(azure)
     request = _load(case, "ollama_request.json") | {"model": f"strange-{at}/{policy_model}"}
     asked = place.services.asked[f"{at}/strange/{policy_model}"]
@@ -251,7 +297,14 @@ STRICT = matrix.section(
     ("case",),
     tuple(policy.title for policy in POLICIES),
 )
+PASSED = matrix.section(
+    "Strict services, asked in OpenAI's way",
+    "The same requests as a client of `/v1` sends them; it hears of stop strings that a service does not take.",
+    ("case",),
+    tuple(policy.title for policy in POLICIES),
+)
 
 
 def test_the_table_has_no_empty_cell() -> None:
-    matrix.check(STRICT, [(case,) for case in CASES])
+    for one in (STRICT, PASSED):
+        matrix.check(one, [(case,) for case in CASES])
