@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from ollama_bridge import __version__, daemon, log
+from ollama_bridge import __version__, daemon, instance, log
 from ollama_bridge.errors import BridgeError
 from ollama_bridge.service import plan
 
@@ -46,6 +46,8 @@ def _options(given: argparse.Namespace) -> daemon.Options:
         verbose=given.verbose,
         finish=given.finish,
         instance=given.instance,
+        workers=given.workers,
+        channel=given.channel,
     )
 
 
@@ -80,6 +82,14 @@ def _parser(*, exit_on_error: bool = True) -> argparse.ArgumentParser:
         metavar="S",
         help="seconds that answers have to be complete when it is stopped",
     )
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        default=1,
+        metavar="N",
+        help="processes that share the port and answer together",
+    )
+    parser.add_argument("--channel", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--instance", default="", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=__version__)
     return parser
@@ -90,6 +100,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is a whole number from 0 to 65535")
     return port
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= instance.MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {instance.MOST_WORKERS}")
+    return number
 
 
 def _seconds(text: str) -> float:

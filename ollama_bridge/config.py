@@ -45,6 +45,8 @@ class Server:
     """Names of keyring entries; when set, clients must send one of those keys."""
     users: tuple[str, ...] = ("me",)
     """Users of this machine who are answered, by name or number; `me` and `any` are our words."""
+    behind_balancer: bool = False
+    """This is one of several copies at one address: none tells what only it has noticed."""
     keep_alive: float = 300.0
     """Seconds a model counts as loaded after its last use; negative means for ever."""
 
@@ -180,8 +182,21 @@ def _server(table: Mapping[str, Any], environ: Mapping[str, str]) -> Server:
         origins=(*origins, *table.get("origins", ())),
         access_keys=tuple(table.get("access_keys", ())),
         users=users or _users(table.get("users", default.users)),
+        behind_balancer=_is_on(environ, table.get("behind_balancer", default.behind_balancer)),
         keep_alive=environment.keep_alive(keep_alive, default.keep_alive),
     )
+
+
+def _is_on(environ: Mapping[str, str], otherwise: Any) -> bool:
+    text = environment.variable(environ, "OLLAMA_BRIDGE_BEHIND_BALANCER").lower()
+    if text and text not in _SWITCH:
+        raise SettingsInvalid(
+            f'OLLAMA_BRIDGE_BEHIND_BALANCER: found "{text}"; allowed: {", ".join(_SWITCH)}'
+        )
+    return _SWITCH.get(text, bool(otherwise))
+
+
+_SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _users(value: Any) -> tuple[str, ...]:

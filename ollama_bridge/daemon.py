@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ollama_bridge.server import ending
     from ollama_bridge.server.app import App
     from ollama_bridge.server.front import Front
+    from ollama_bridge.server.siblings import Siblings
+    from ollama_bridge.spending import Daybook
 
 _log = logging.getLogger("ollama_bridge")
 
@@ -63,12 +65,22 @@ class Options:
     """Seconds that answers have to be complete when the daemon is stopped."""
     instance: str = ""
     """Set by `start`, which waits for this id; such a daemon has no terminal to log to."""
+    workers: int = 1
+    """Processes that answer; with more than one, another looks after them."""
+    channel: int | None = None
+    """Set for a worker: the open file over which the supervisor is reached."""
 
 
 def serve(options: Options, environ: Mapping[str, str] = os.environ) -> int:
     """Run until told to stop; the exit code. Raises errors of ours when it cannot begin."""
     os.umask(0o077)  # logs and caches are nobody else's business
     _set_limits()
+    if options.channel is not None:
+        return _work(options, environ, options.channel)
+    if options.workers > 1:
+        from ollama_bridge import workers  # only then
+
+        workers.refuse_here()
     settings = _settings(options, environ)
     state = files.folder(config.state_folder(environ))
     try:
@@ -100,9 +112,81 @@ def _serve(options: Options, environ: Mapping[str, str], settings: Config, state
         note = _note(options, environ, settings, listening.port_of(sockets))
         instance.write(state, note)
         try:
+            if options.workers > 1:
+                return _supervise(options, environ, state, note, sockets)
             return _Daemon(options, environ, settings, state, note).run(sockets)
         finally:
             instance.remove(state)
+
+
+def _supervise(
+    options: Options,
+    environ: Mapping[str, str],
+    state: Path,
+    note: instance.Instance,
+    sockets: list[socket.socket],
+) -> int:
+    """Look after the workers, which answer, until told to stop."""
+    import asyncio  # only then
+
+    from ollama_bridge import workers
+
+    supervisor = workers.Supervisor(
+        _worker_command(options),
+        options.workers,
+        sockets,
+        note,
+        state=state,
+        environ=environ,
+        write=_log_here(options, state),
+        finish=options.finish,
+    )
+
+    def ready() -> None:
+        _log.info("%s", supervisor.greeting)
+        notify(environ, "READY=1")
+
+    asyncio.run(supervisor.run(ready))
+    _log.info("stopped")
+    return _INTERRUPTED if signal.SIGINT in supervisor.signals else 0
+
+
+def _worker_command(options: Options) -> list[str]:
+    from ollama_bridge import process  # only then
+
+    flags = {
+        "--config": options.config_path,
+        "--host": options.host,
+        "--port": options.port,
+        "--log-format": options.log_format,
+        "--finish": options.finish,
+    }
+    given = [
+        part for flag, value in flags.items() if value is not None for part in (flag, str(value))
+    ]
+    verbose = ["--verbose"] if options.verbose else []
+    return [*process.program("ollama_bridge"), *given, *verbose]
+
+
+def _work(options: Options, environ: Mapping[str, str], channel: int) -> int:
+    """Answer as one of several, on the supervisor's sockets."""
+    from ollama_bridge import workers
+
+    sock, hello = workers.received(channel)
+    note = instance.Instance(**hello["note"])
+    sockets = [socket.socket(fileno=number) for number in hello["sockets"]]
+    state = config.state_folder(environ)
+    settings = _settings(options, environ)
+    return _Worker(options, environ, settings, state, note, sock, hello).run(sockets)
+
+
+def _log_here(options: Options, state: Path) -> log.Write:
+    return log.set_up(
+        state,
+        options.log_format,
+        verbose=options.verbose,
+        console=not options.instance and sys.stderr is not None,  # pythonw has none
+    )
 
 
 @contextlib.contextmanager
@@ -147,6 +231,7 @@ def _note(
         host_flag=options.host,
         port_flag=options.port,
         service=bool(environ.get(plan.MARK)),
+        workers=options.workers,
     )
 
 
@@ -174,13 +259,7 @@ class _Daemon:
     def run(self, sockets: list[socket.socket]) -> int:
         """Serve until stopped."""
         self._catch_signals()
-        options = self._options
-        log.set_up(
-            self._state,
-            options.log_format,
-            verbose=options.verbose,
-            console=not options.instance and sys.stderr is not None,  # pythonw has none
-        )
+        self._log()
         self._server = self._build()
         try:
             if not self._signals:
@@ -209,14 +288,9 @@ class _Daemon:
     def _application(self) -> "App":
         """Import and build what answers; called in a thread, while the port answers already."""
         from ollama_bridge.keys import Keys
-        from ollama_bridge.ledger import Ledger
         from ollama_bridge.server import app
-        from ollama_bridge.spending import Daybook
 
         keys = Keys(self._environ)
-        book = Daybook(time.time_ns)
-        ledger = self._ledger = Ledger(self._state, book)
-        book.tell = lambda *_: ledger.changed()
         return app.build(
             self._complete(self._settings),
             keys=keys,
@@ -225,9 +299,28 @@ class _Daemon:
             reload=lambda: self._reload(keys),
             stop=self._stop,
             state=self._state,
-            spending=book,
+            spending=self._spending(),
+            siblings=self._siblings(),
+            reread=lambda: _settings(self._options, self._environ),
             edit=lambda change: editing.edit(self._settings.path, change, self._environ),
         )
+
+    def _log(self) -> None:
+        _log_here(self._options, self._state)
+
+    def _spending(self) -> "Daybook":
+        from ollama_bridge.ledger import Ledger
+        from ollama_bridge.spending import Daybook
+
+        book = Daybook(time.time_ns)
+        ledger = self._ledger = Ledger(self._state, book)
+        book.tell = lambda *_: ledger.changed()
+        return book
+
+    def _siblings(self) -> "Siblings":
+        from ollama_bridge.server.siblings import NOBODY
+
+        return NOBODY
 
     def _reload(self, keys: "Keys") -> Config:
         """The settings anew; what the sockets are bound to stays until a restart."""
@@ -245,7 +338,7 @@ class _Daemon:
         return _with_demo(settings)
 
     async def _ready(self) -> None:
-        gc.set_threshold(50_000, 20, 50)
+        _no_pauses()
         _log.info(
             "Ollama Bridge %s listens on %s, settings %s",
             __version__,
@@ -273,6 +366,50 @@ class _Daemon:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
         self._stop()
+
+
+class _Worker(_Daemon):
+    """One of several that share the sockets; the supervisor keeps the log and the counts."""
+
+    def __init__(
+        self,
+        options: Options,
+        environ: Mapping[str, str],
+        settings: Config,
+        state: Path,
+        note: instance.Instance,
+        sock: socket.socket,
+        hello: Mapping[str, Any],
+    ) -> None:
+        super().__init__(options, environ, settings, state, note)
+        from ollama_bridge.server.siblings import Place, Workers
+
+        self._hello = hello
+        place = Place(hello["number"], hello["workers"], note.pid)
+        self._others = Workers(sock, place, self._stop)
+
+    def _log(self) -> None:
+        log.set_up_pipe(self._options.log_format, verbose=self._options.verbose)
+
+    def _spending(self) -> "Daybook":
+        from ollama_bridge.spending import Daybook, told
+
+        book = Daybook(time.time_ns)
+        book.restore(self._hello["spending"])
+        book.tell = lambda *said: self._others.tell("spent", told(*said))
+        return book
+
+    def _siblings(self) -> "Siblings":
+        return self._others
+
+    async def _ready(self) -> None:
+        _no_pauses()
+        number = self._hello["number"]
+        _log.info("worker %d is process %d", number, os.getpid())
+
+
+def _no_pauses() -> None:
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _with_demo(settings: Config) -> Config:

@@ -14,6 +14,9 @@ NAME = "daemon.json"
 LOCK = "daemon.lock"
 """Held for the daemon's whole life: it alone tells whether one runs."""
 
+MOST_WORKERS = 64
+"""Most processes of one daemon that answer."""
+
 _ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 
 
@@ -40,6 +43,8 @@ class Instance:
     port_flag: int | None = None
     service: bool = False
     """The system's service manager started it, and starts it again."""
+    workers: int = 1
+    """Processes that answer; with more than one, `pid` is the one that looks after them."""
 
     @property
     def reachable_host(self) -> str:

@@ -32,9 +32,25 @@ SOON = 0.2
 """Seconds that lines about requests may wait."""
 
 
-def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> None:
-    """Send every record to the file, and to standard error when there is somebody to read it."""
-    handler = Gathering(state / NAME, sys.stderr if console else None)
+Write = Callable[[str], None]
+"""Puts whole lines somewhere."""
+
+
+def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> Write:
+    """Send every record to the file, and to standard error when there is somebody to read it.
+
+    What comes back writes lines of others there, which are finished already.
+    """
+    sinks = [_File(state / NAME).write, *([_to(sys.stderr)] if console else [])]
+    return _send(Gathering(*sinks), form, verbose=verbose).write
+
+
+def set_up_pipe(form: str, *, verbose: bool) -> None:
+    """Send every record to standard error, for the process that keeps the file."""
+    _send(Gathering(_to(sys.stderr)), form, verbose=verbose)
+
+
+def _send(handler: "Gathering", form: str, *, verbose: bool) -> "Gathering":
     handler.setFormatter(Json() if form == "json" else Text())
     handler.addFilter(_ours_or_serious)
     _collect_no_more_than_is_written()
@@ -43,6 +59,16 @@ def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
+    return handler
+
+
+def _to(stream: TextIO) -> Write:
+    def write(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a closed terminal
+            stream.write(text)
+            stream.flush()
+
+    return write
 
 
 class Place(NamedTuple):
@@ -122,12 +148,12 @@ def refused_origins(line: str) -> list[str]:
     return [origin for _, origin in found]
 
 
-class Gathering(logging.handlers.RotatingFileHandler):
-    """Writes to the file, and to the terminal if there is one."""
+class Gathering(logging.Handler):
+    """Writes lines to every sink, those about requests some at a time."""
 
-    def __init__(self, path: Path, console: TextIO | None) -> None:
-        super().__init__(path, maxBytes=_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
-        self._console = console
+    def __init__(self, *sinks: Write) -> None:
+        super().__init__()
+        self._sinks = sinks
         self._lines: list[str] = []
         self._waiting = False
 
@@ -140,6 +166,12 @@ class Gathering(logging.handlers.RotatingFileHandler):
         if record.name != REQUESTS or record.levelno > logging.INFO or not self._will_flush():
             self.flush()
 
+    def write(self, text: str) -> None:
+        """Lines that somebody else has made."""
+        with self.lock or contextlib.nullcontext():
+            self._lines.append(text)
+            self.flush()
+
     def flush(self) -> None:
         """Write what has gathered."""
         with self.lock or contextlib.nullcontext():
@@ -147,20 +179,8 @@ class Gathering(logging.handlers.RotatingFileHandler):
             if not lines:
                 return
             text = "".join(lines)
-            with contextlib.suppress(OSError, ValueError):  # a full disk, a closed terminal
-                self._write(text)
-            if self._console is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    self._console.write(text)
-                    self._console.flush()
-
-    def _write(self, text: str) -> None:
-        if self.stream is None:
-            self.stream = self._open()
-        if self.stream.tell() + len(text) >= self.maxBytes:
-            self.doRollover()
-        self.stream.write(text)
-        self.stream.flush()
+            for write in self._sinks:
+                write(text)
 
     def _will_flush(self) -> bool:
         """Whether an event loop will write it; where none runs, nothing waits."""
@@ -173,6 +193,23 @@ class Gathering(logging.handlers.RotatingFileHandler):
                 return False
             self._waiting = True
         return True
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    """The file, and the older ones beside it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
+
+    def write(self, text: str) -> None:
+        """Put lines at the end, in a new file if they do not fit."""
+        with contextlib.suppress(OSError, ValueError):  # a full disk
+            if self.stream is None:
+                self.stream = self._open()
+            if self.stream.tell() + len(text) >= self.maxBytes:
+                self.doRollover()
+            self.stream.write(text)
+            self.stream.flush()
 
 
 def _collect_no_more_than_is_written() -> None:

@@ -66,15 +66,21 @@ class Start:
     verbose: bool = False
     service: bool = False
     """By the service manager, which started the last one."""
+    workers: int = 1
 
     @property
     def is_plain(self) -> bool:
         """Nothing is asked for that an installed service would not do."""
-        return not (self.config_path or self.host or self.verbose) and self.port is None
+        return self == Start(service=self.service)
 
     def command(self, instance_id: str) -> list[str]:
         """The command line of the daemon's process."""
-        flags = {"--config": self.config_path, "--host": self.host, "--port": self.port}
+        flags = {
+            "--config": self.config_path,
+            "--host": self.host,
+            "--port": self.port,
+            "--workers": self.workers if self.workers > 1 else None,
+        }
         given = [
             part for flag, value in flags.items() if value is not None for part in (flag, value)
         ]
@@ -90,7 +96,7 @@ def like(
         return Start(settings, verbose=verbose)
     by_service = last.service and settings is None
     path = settings or Path(last.config)
-    return Start(path, last.host_flag, last.port_flag, verbose, by_service)
+    return Start(path, last.host_flag, last.port_flag, verbose, by_service, last.workers)
 
 
 def ensure(
@@ -143,7 +149,8 @@ def start(how: Start, timeout: float, environ: Mapping[str, str] = os.environ) -
         if child.poll() is None:
             child.terminate()  # a start that failed leaves nothing behind
             raise
-        raise _last_words(child.returncode, boot_log) from None
+        said = boot_log.read_text(encoding="utf-8", errors="replace")
+        raise last_words(child.returncode, said) from None
 
 
 def _by(
@@ -276,9 +283,9 @@ def _end(note: instance.Instance | None) -> None:
         return
 
 
-def _last_words(code: int, boot_log: Path) -> BridgeError:
-    """The error a daemon left with, as if it had happened here."""
-    text = boot_log.read_text(encoding="utf-8", errors="replace").strip()
+def last_words(code: int, text: str) -> BridgeError:
+    """The error a daemon left with, as if it had happened here; `text` is what it printed."""
+    text = text.strip()
     _, marked, said = f"\n{text}".rpartition("\nerror: ")  # what to do may follow, line by line
     if not marked:
         said = text.splitlines()[-1] if text else f"the daemon ended with status {code}"

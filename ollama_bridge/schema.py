@@ -157,6 +157,7 @@ SERVER: Mapping[str, Kind] = {
         _list_of(_is_origin),
     ),
     "access_keys": _NAMES,
+    "behind_balancer": Kind("true or false", lambda value: isinstance(value, bool)),
     "users": Kind(
         '"any", or a list of names or numbers of users of this machine, "me" among them',
         lambda value: value == "any" or (_list_of(_is_user)(value) and bool(value)),

@@ -172,6 +172,17 @@ class Daybook:
         )
 
 
+def told(day: str, provider: str, more: Spent) -> list[Any]:
+    """A sum as JSON can carry it to another process; `heard` reads it."""
+    return [day, provider, [getattr(more, name) for name in _NAMES]]
+
+
+def heard(message: list[Any]) -> tuple[str, str, Spent]:
+    """What another process has `told`."""
+    day, provider, counts = message
+    return day, provider, Spent(*counts)
+
+
 def cost(
     tokens_in: int,
     tokens_out: int,

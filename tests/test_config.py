@@ -324,7 +324,10 @@ def test_base_urls_that_are_none(pasted: str, said: str) -> None:
         ("[server]\nport = 'a'", ['server.port: found "a" (a text)', "0 to 65535"]),
         ("[server]\nport = 70000", ["server.port: found 70000"]),
         ("[server]\nport = true", ["server.port: found true (true or false)"]),
-        ("[server]\nprot = 1", ["server.prot", 'did you mean "port"?', "access_keys, host"]),
+        (
+            "[server]\nprot = 1",
+            ["server.prot", 'did you mean "port"?', "access_keys, behind_balancer, host"],
+        ),
         ("[server]\norigins = ['example.com']", ["server.origins", "https://chat.example.com"]),
         ("[server]\norigins = ['http://*.*']", ["server.origins"]),
         ("[providers.lab]", ["providers.lab: found no base_url"]),

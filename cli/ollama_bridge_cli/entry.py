@@ -6,7 +6,7 @@ which take longer to import than the daemon takes to listen; so a plain `serve` 
 
 import sys
 
-_PLAIN = {"--host", "--port", "--log-format", "--finish"}
+_PLAIN = {"--host", "--port", "--log-format", "--finish", "--workers"}
 
 
 def main() -> None:

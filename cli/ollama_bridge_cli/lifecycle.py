@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ollama_bridge import __version__, log, process, version
+from ollama_bridge import __version__, instance, log, process, version
 from ollama_bridge.client import Client
 from ollama_bridge.errors import BridgeError, NotRunning
 from ollama_bridge.providers.presets import DEMO, PRESETS
@@ -105,6 +105,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
             "address": facts["address"],
             "version": facts["version"],
             "process": facts["pid"],
+            "workers": [worker["pid"] for worker in facts["workers"]],
             "started": facts["started_at"],
             "settings": facts["config"],
             "problem": facts["settings_error"],
@@ -153,11 +154,17 @@ def serve(
         float | None,
         typer.Option(min=0, max=3600, help="Seconds answers have to be complete at the end."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, max=instance.MOST_WORKERS, help="Processes that share the port, as one daemon."
+        ),
+    ] = 1,
 ) -> None:
     """Run the daemon in the foreground, for service managers and containers."""
     if log_format not in log.FORMATS:
         raise typer.BadParameter("choose text or json", param_hint="--log-format")
-    _serve(session.of(context), host, port, log_format, finish)
+    _serve(session.of(context), host, port, log_format, finish, workers)
 
 
 def _serve(
@@ -166,6 +173,7 @@ def _serve(
     port: int | None,
     log_format: str = "text",
     finish: float | None = None,
+    workers: int = 1,
 ) -> None:
     from ollama_bridge import daemon  # no other command needs it
 
@@ -176,6 +184,7 @@ def _serve(
         log_format=log_format,
         verbose=user.verbose,
         finish=daemon.FINISH_SECONDS if finish is None else finish,
+        workers=workers,
     )
     raise typer.Exit(daemon.serve(options))
 

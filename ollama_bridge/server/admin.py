@@ -18,6 +18,7 @@ from ollama_bridge.config import DEFAULT_MODEL
 from ollama_bridge.errors import BridgeError, ModelNotFound
 from ollama_bridge.providers.names import same_name, untagged
 from ollama_bridge.providers.provider import Provider
+from ollama_bridge.server import summing
 from ollama_bridge.server.models import listed
 from ollama_bridge.server.trials import Result
 
@@ -95,6 +96,18 @@ class Learned(BaseModel):
     """Names of request edits, as the settings' `quirks` know them, and of what the model lacks."""
 
 
+class WorkerStatus(BaseModel):
+    """One of the processes that answer together."""
+
+    number: int
+    """Counts all that there were: higher than the number of workers after one was replaced."""
+    pid: int
+    started_at: str
+    active: int
+    requests: int
+    errors: int
+
+
 class Status(BaseModel):
     """The whole state in one answer."""
 
@@ -119,6 +132,8 @@ class Status(BaseModel):
     errors: int
     failures: list[Failure]
     """The last ones, oldest first."""
+    workers: list[WorkerStatus]
+    """The processes that answer; empty where the daemon is only one. All sums are theirs."""
 
 
 class Asked(BaseModel):
@@ -222,23 +237,40 @@ class Done(BaseModel):
     ok: bool = True
 
 
-def build(app: "App") -> FastAPI:
-    """The admin application for a running daemon."""
-    api = FastAPI(title="Ollama Bridge", docs_url=None, redoc_url=None, openapi_url=None)
-    sources = _Sources(app)
+class Facts:
+    """What one process tells of itself."""
 
-    @api.get("/_bridge/status")
-    async def status() -> JSONResponse:
-        return JSONResponse(_status(app, await sources.told()))
+    def __init__(self, app: "App") -> None:
+        self._app = app
+        self._sources = _Sources(app)
 
-    @api.get("/_bridge/requests")
-    async def requests() -> JSONResponse:
-        journal = app.journal
+    async def status(self) -> dict[str, Any]:
+        """`Status`, as JSON can hold it."""
+        return _document(_status(self._app, await self._sources.told()))
+
+    def requests(self) -> dict[str, Any]:
+        """`Requests`, as JSON can hold them."""
+        app, journal = self._app, self._app.journal
         told = Requests(
             running=[_asked(app, fields | {"status": None}) for fields in journal.running()],
             recent=[_asked(app, fields) for fields in list(journal.recent)],
         )
-        return JSONResponse(_document(told))
+        return _document(told)
+
+
+def build(app: "App", facts: Facts) -> FastAPI:
+    """The admin application for a running daemon."""
+    api = FastAPI(title="Ollama Bridge", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @api.get("/_bridge/status")
+    async def status() -> JSONResponse:
+        own, others = await asyncio.gather(facts.status(), app.siblings.ask("status"))
+        return JSONResponse(summing.status([own, *others], app.siblings.place.pid))
+
+    @api.get("/_bridge/requests")
+    async def requests() -> JSONResponse:
+        others = await app.siblings.ask("requests")
+        return JSONResponse(summing.requests([facts.requests(), *others]))
 
     @api.get("/_bridge/models")
     async def models() -> JSONResponse:
@@ -300,10 +332,10 @@ class _Sources:
 _SOURCE_SECONDS = 0.5
 
 
-def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
+def _status(app: "App", sources: dict[str, str]) -> Status:
     bridge = app.bridge
     config = bridge.config
-    status = Status(
+    return Status(
         instance=app.instance,
         version=__version__,
         pid=os.getpid(),
@@ -323,11 +355,27 @@ def _status(app: "App", sources: dict[str, str]) -> dict[str, object]:
         requests=bridge.requests,
         errors=bridge.errors,
         failures=[Failure(**fields) for fields in list(app.journal.failures)],
+        workers=_workers(app),
     )
-    return _document(status)
 
 
-def _document(answer: BaseModel) -> dict[str, object]:
+def _workers(app: "App") -> list[WorkerStatus]:
+    number, bridge = app.siblings.place.number, app.bridge
+    if not number:
+        return []
+    return [
+        WorkerStatus(
+            number=number,
+            pid=os.getpid(),
+            started_at=app.started_at,
+            active=bridge.active,
+            requests=bridge.requests,
+            errors=bridge.errors,
+        )
+    ]
+
+
+def _document(answer: BaseModel) -> dict[str, Any]:
     fields = answer.model_dump()
     return {"schema": fields.pop("schema_")} | fields
 

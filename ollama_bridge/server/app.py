@@ -6,6 +6,7 @@ FastAPI application, built when it is first asked for.
 """
 
 import asyncio
+import functools
 import gc
 import logging
 import re
@@ -14,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollama_bridge import log
 from ollama_bridge.config import Config
@@ -32,6 +33,7 @@ from ollama_bridge.server import (
     models,
     openai,
     responses,
+    together,
 )
 from ollama_bridge.server import bridge as running
 from ollama_bridge.server.bridge import Bridge
@@ -50,9 +52,13 @@ from ollama_bridge.server.guard import Guard, Verdict
 from ollama_bridge.server.heap import Heap
 from ollama_bridge.server.journal import Journal
 from ollama_bridge.server.routes import Route
+from ollama_bridge.server.siblings import NOBODY, Siblings
 from ollama_bridge.spending import Daybook
 from ollama_bridge.translate import passage
 from ollama_bridge.wire import anthropic as anthropic_wire
+
+if TYPE_CHECKING:
+    from ollama_bridge.server.admin import Facts
 
 Stop = Callable[[float | None], None]
 """Ends the daemon; answers have that many seconds, or the usual number."""
@@ -91,6 +97,8 @@ def build(
     clock: Callable[[], int] = time.time_ns,
     sleep: running.Sleep = asyncio.sleep,
     spending: Daybook | None = None,
+    siblings: Siblings = NOBODY,
+    reread: Callable[[], Config] | None = None,
 ) -> "App":
     """The application for these settings; every part of it can be given a fake."""
     bridge = Bridge(
@@ -102,6 +110,8 @@ def build(
         clock=clock,
         sleep=sleep,
         spending=spending,
+        siblings=siblings,
+        reread=reread,
     )
     return App(
         bridge,
@@ -127,15 +137,18 @@ class App:
         self.bridge = bridge
         self.instance = bridge.instance = instance
         self.token = token
-        self.stop = stop
+        self.stop_own = stop
         self.settings_error: str | None = None
         self.started_at = bridge.stamp()
-        self.journal = Journal(instance, bridge.stamp, bridge.monotonic)
+        self.siblings = bridge.siblings
+        number = self.siblings.place.number
+        self.journal = Journal(instance, bridge.stamp, bridge.monotonic, number)
         self._reload = reload
         self._guard = _guard(bridge.config)
         self._users = callers.Users(bridge.config.server.users)
         self._access = self._access_of(bridge.config)
         self._admin: Any = None
+        self._facts: Facts | None = None
         self._warm: asyncio.Future[None] | None = None
         self._heap = Heap()
         self._page_token = page_token(token)
@@ -148,8 +161,18 @@ class App:
         else:
             await send({"type": "websocket.close", "code": 1008})
 
+    def stop(self, finish: float | None) -> None:
+        """End the daemon, all of its processes."""
+        if not self.siblings.stop(finish):
+            self.stop_own(finish)
+
     async def reload(self) -> None:
         """Take the settings anew, whole; raises SettingsInvalid and keeps the old ones."""
+        await self.reload_own()
+        await self.siblings.ask("reload")
+
+    async def reload_own(self) -> None:
+        """The same for this process alone."""
         async with self.bridge.settling:
             try:
                 config = await asyncio.to_thread(self._reload)
@@ -255,10 +278,17 @@ class App:
             await _turn_away(exchange, verdict)
             return
         if self._admin is None:
+            facts = await self.facts()
             from ollama_bridge.server import admin
 
-            self._admin = await asyncio.to_thread(admin.build, self)
+            self._admin = await asyncio.to_thread(admin.build, self, facts)
         await self._admin(scope, receive, send)
+
+    async def facts(self) -> "Facts":
+        """What this process tells of itself; made when it is first asked for."""
+        if self._facts is None:
+            self._facts = await asyncio.to_thread(_facts_of, self)
+        return self._facts
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -272,11 +302,13 @@ class App:
         """Start what runs beside the requests; needs a running loop."""
         self._heap.keep()
         self._warm = asyncio.ensure_future(self._warm_up())
+        self.siblings.begin(functools.partial(together.hear, self))
 
     async def end(self) -> None:
         """Stop it, and close every client."""
         if self._warm is not None:
             self._warm.cancel()
+        self.siblings.end()
         await self.bridge.aclose()
 
     async def _warm_up(self) -> None:
@@ -286,6 +318,12 @@ class App:
         await self.bridge.first_lists(running.FIRST_LIST)
         gc.collect()
         gc.freeze()  # a full collection of what was imported would stop the loop for 50 ms
+
+
+def _facts_of(app: App) -> "Facts":
+    from ollama_bridge.server.admin import Facts
+
+    return Facts(app)
 
 
 def _refuse_loop(exchange: Exchange, instance: str) -> None:

@@ -50,6 +50,7 @@ async def upload(bridge: Bridge, exchange: Exchange) -> None:
     if len(bridge.blobs) >= REMEMBERED:
         del bridge.blobs[min(bridge.blobs, key=bridge.blobs.__getitem__)]
     bridge.blobs[digest] = bridge.monotonic()
+    await bridge.siblings.ask("uploaded", digest)
     await exchange.answer(b"", kind=TEXT, status=201)
 
 

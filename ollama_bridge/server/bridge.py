@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,9 +27,10 @@ from ollama_bridge.server.front import VIA
 from ollama_bridge.server.lane import Lane
 from ollama_bridge.server.learning import LACKS, Memory
 from ollama_bridge.server.recollection import Recollection
+from ollama_bridge.server.siblings import NOBODY, Siblings
 from ollama_bridge.server.trials import Result, Trials, trials_file
 from ollama_bridge.spending import Daybook
-from ollama_bridge.translate import model_list, models
+from ollama_bridge.translate import model_list, models, thoughts, tools
 from ollama_bridge.wire.stamp import stamper
 
 STALE = 60.0
@@ -37,6 +38,12 @@ STALE = 60.0
 
 RETRY = 5.0
 """Seconds before a provider is asked again for a name it did not list."""
+
+UNDATED = 1_767_225_600_000_000_000
+"""Nanoseconds, the first of January 2026: dates models whose age nobody tells.
+
+The same at every copy of the daemon and after every start: a listing must not tell them apart.
+"""
 
 FIRST_LIST = 5.0
 """Longest wait, in seconds, for the first list when a name cannot be told without it."""
@@ -97,6 +104,8 @@ class Bridge:
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         spending: Daybook | None = None,
+        siblings: Siblings = NOBODY,
+        reread: Callable[[], Config] | None = None,
     ) -> None:
         self.config = config
         self.keys = keys
@@ -104,14 +113,14 @@ class Bridge:
         """Tells this daemon from all others; servers nearby are told it, see `_signed`."""
         self.stamp = stamper(clock)
         self.clock = clock
-        self.began = clock()
-        """Nanoseconds; dates models whose age nobody tells, so that it does not change."""
         self.monotonic = monotonic
         self.sleep = sleep
         self.chance = chance
         """From 0 to 1: spreads the pauses before a request is made again."""
         self.spending = spending or Daybook(clock)
         """What was sent to each provider today, and what it cost."""
+        self.siblings = siblings
+        """The other processes of this daemon."""
         self.loaded: dict[str, models.Loaded] = {}
         self.blobs: dict[str, int] = {}
         """Digests of files that were uploaded for a create, and when."""
@@ -122,6 +131,7 @@ class Bridge:
         self.recollection = Recollection(lambda: monotonic() / 1e9)
         self.settling = asyncio.Lock()
         """Held while settings are read or written, and until they are in effect."""
+        self._reread = reread or (lambda: config)
         self._edit = edit or functools.partial(editing.edit, config.path)
         self._changes: list[tuple[Change, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -168,7 +178,7 @@ class Bridge:
         if made_for is not self.catalog:
             # speech, moderation and the like: no route of Ollama's could use them (quirk J7)
             usable = [entry for entry in self.catalog.entries if entry.capabilities or entry.row]
-            reply = models.tags(usable, self.began)
+            reply = models.tags(usable, UNDATED)
             self._tags = self.catalog, reply
         return reply
 
@@ -200,6 +210,12 @@ class Bridge:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.ensure_future(self._write_changes())
         await done
+        await self.siblings.ask("names")
+
+    async def read_names(self) -> None:
+        """Go by the names that the settings file has now: another process has changed it."""
+        async with self.settling:
+            self._take_names(await asyncio.to_thread(self._reread))
 
     async def _write_changes(self) -> None:
         while self._changes:
@@ -254,7 +270,8 @@ class Bridge:
         """The provider's lane, made on first use; new settings for it make a new one."""
         lane = self._lanes.get(provider.name)
         if lane is None:
-            lane = Lane(provider.concurrency, lambda: self.monotonic() / 1e9)
+            share = max(1, provider.concurrency // self.siblings.place.workers)
+            lane = Lane(share, lambda: self.monotonic() / 1e9)
             self._lanes[provider.name] = lane
         return lane
 
@@ -283,9 +300,21 @@ class Bridge:
 
     def lose(self, target: Target, capability: str) -> None:
         """Note that a model does not have a capability after all; it is no longer listed."""
-        self.memory.add(target, f"{LACKS}{capability}")
-        origin = f"{target.provider.name}/{target.model}"
-        self.catalog = self.catalog.without(origin, capability)
+        self.learn(target, f"{LACKS}{capability}")
+
+    def learn(self, target: Target, name: str, *, tell: bool = True) -> None:
+        """Remember what a refusal has taught of a model; the other processes are told."""
+        if tell and name not in self.memory.of(target):
+            self.siblings.tell("learned", [target.provider.name, target.model, name])
+        self.memory.add(target, name)
+        if name.startswith(LACKS) and not self.config.server.behind_balancer:
+            origin = f"{target.provider.name}/{target.model}"
+            self.catalog = self.catalog.without(origin, name.removeprefix(LACKS))
+
+    def keep(self, provider: str, calls: Sequence[tools.Call], found: thoughts.Thoughts) -> None:
+        """Keep the thoughts behind calls; their results may be sent to another process."""
+        self.recollection.keep(provider, calls, found)
+        self.siblings.tell("thoughts", [provider, calls, found])
 
     async def tried(
         self, name: str, found: Mapping[str, Result], embedding_length: int | None
@@ -293,6 +322,12 @@ class Bridge:
         """Note what a trial of a model found out; its capabilities follow."""
         target = (await self.resolve(name)).target
         await asyncio.to_thread(self.trials.add, target, self.stamp(), found, embedding_length)
+        self.catalog = self.catalog.replace_known(self._known())
+        await self.siblings.ask("tried")
+
+    async def read_trials(self) -> None:
+        """Go by the trials in the file: another process has added to them."""
+        await asyncio.to_thread(self.trials.read)
         self.catalog = self.catalog.replace_known(self._known())
 
     # life
@@ -341,9 +376,15 @@ class Bridge:
         """Note that a model was used, for /api/ps; `keep_alive` in seconds, negative for ever."""
         seconds = self.config.server.keep_alive if keep_alive is None else keep_alive
         if seconds == 0:
-            self.loaded.pop(entry.name, None)
+            self.unload(entry.name)
+        if seconds == 0 or self.config.server.behind_balancer:
             return
         self.loaded[entry.name] = models.Loaded(entry, models.expiry(self.clock(), seconds))
+
+    def unload(self, name: str) -> None:
+        """Count a model as loaded no longer, here and at the other processes."""
+        self.loaded.pop(name, None)
+        self.siblings.tell("unloaded", name)
 
     def running(self) -> list[models.Loaded]:
         """Models still counted as loaded."""
@@ -361,6 +402,8 @@ class Bridge:
 
     def _known(self) -> Known:
         urls = {name: row.url for name, row in self.config.providers.items()}
+        if self.config.server.behind_balancer:  # what other copies cannot know does not count
+            return Known({}, {}, self.facts)
         return Known(self.memory.lacking(), self.trials.shown(urls), self.facts)
 
     def _list_of(self, name: str) -> Any:
@@ -410,6 +453,7 @@ class Bridge:
             self.catalog = self.catalog.replace_list(provider.name, found)
             if body:
                 await asyncio.to_thread(self._save, provider, body)
+                self.siblings.tell("listed", provider.name)
 
     def _told_by_facts(
         self, provider: Provider, error: BridgeError
@@ -420,6 +464,14 @@ class Bridge:
             return ()
         _log.info("%s has no list of models; the public facts name some", provider.name)
         return tuple(model_list.UpstreamModel(model) for model in known.models)
+
+    async def take_list(self, name: str) -> None:
+        """Go by the list that another process has just fetched and saved."""
+        if name in self.config.providers and (found := await asyncio.to_thread(self._saved, name)):
+            self._fetched[name] = self.monotonic() / 1e9
+            self.list_errors.pop(name, None)
+            if found != self._list_of(name):
+                self.catalog = self.catalog.replace_list(name, found)
 
     def _file(self, provider: Provider) -> Path | None:
         return saved_list(self._state, provider.url) if self._state else None

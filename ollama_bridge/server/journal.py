@@ -22,14 +22,19 @@ class Journal:
     """Remembers requests for as long as the daemon lives, or as there is room."""
 
     def __init__(
-        self, instance: str, stamp: Callable[[], str], monotonic: Callable[[], int]
+        self,
+        instance: str,
+        stamp: Callable[[], str],
+        monotonic: Callable[[], int],
+        worker: int = 0,
     ) -> None:
+        """`worker` is the number of this process among the daemon's, 0 for the only one."""
         self.recent: deque[Fields] = deque(maxlen=RECENT)
         """Finished requests, oldest first."""
         self.failures: deque[Fields] = deque(maxlen=FAILURES)
         """The last failed ones: number, time, model, error."""
         self.errors = 0
-        self._prefix = instance[:4]
+        self._prefix = f"{instance[:4]}.{worker}" if worker else instance[:4]
         self._stamp = stamp
         self._monotonic = monotonic
         self._number = 0

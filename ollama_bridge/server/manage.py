@@ -128,7 +128,7 @@ async def delete(bridge: Bridge, exchange: Exchange) -> None:
         await bridge.edit(editing.hiding((await _listed(bridge, name, sent)).origins[0]))
     gone = same_name(name, bridge.loaded)
     if gone:
-        del bridge.loaded[gone]
+        bridge.unload(gone)
     return await exchange.answer(b"", kind=TEXT)
 
 

@@ -2,8 +2,8 @@
 
 from ollama_bridge.catalog import Catalog
 from ollama_bridge.errors import BadRequest, ModelNotFound
-from ollama_bridge.server import native
-from ollama_bridge.server.bridge import Bridge
+from ollama_bridge.server import native, together
+from ollama_bridge.server.bridge import UNDATED, Bridge
 from ollama_bridge.server.exchange import TEXT, Exchange
 from ollama_bridge.server.front import ROOT, VERSION
 from ollama_bridge.server.inference import find
@@ -46,7 +46,7 @@ async def ps(bridge: Bridge, exchange: Exchange) -> None:
 
     What real servers have loaded is told by them.
     """
-    await exchange.answer(models.ps(bridge.running(), await native.running(bridge)))
+    await exchange.answer(models.ps(await together.loaded(bridge), await native.running(bridge)))
 
 
 async def show(bridge: Bridge, exchange: Exchange) -> None:
@@ -72,7 +72,7 @@ async def show(bridge: Bridge, exchange: Exchange) -> None:
             requested=name,
             verbose=request.verbose,
             user_agent=agent,
-            now=bridge.began,
+            now=UNDATED,
         )
     )
 

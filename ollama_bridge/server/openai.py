@@ -14,7 +14,7 @@ from ollama_bridge.errors import (
 )
 from ollama_bridge.providers import quirks
 from ollama_bridge.server import compressed, pump
-from ollama_bridge.server.bridge import Bridge
+from ollama_bridge.server.bridge import UNDATED, Bridge
 from ollama_bridge.server.exchange import SSE, Exchange
 from ollama_bridge.server.inference import find, full_name, note
 from ollama_bridge.server.models import listed, with_tag
@@ -84,7 +84,7 @@ async def models_route(bridge: Bridge, exchange: Exchange) -> None:
     """GET /v1/models: the names of /api/tags."""
     exchange.envelope = passage.envelope
     catalog = await listed(bridge)
-    await exchange.answer(passage.models(catalog.entries, bridge.began))
+    await exchange.answer(passage.models(catalog.entries, UNDATED))
 
 
 async def model_route(bridge: Bridge, exchange: Exchange) -> None:
@@ -95,7 +95,7 @@ async def model_route(bridge: Bridge, exchange: Exchange) -> None:
         entry = await find(bridge, name)
     except ModelNotFound as error:
         raise ModelNotFound(f"model '{with_tag(name)}' not found") from error
-    await exchange.answer(passage.model(entry, name, bridge.began))
+    await exchange.answer(passage.model(entry, name, UNDATED))
 
 
 async def transcriptions_route(bridge: Bridge, exchange: Exchange) -> None:

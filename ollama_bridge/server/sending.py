@@ -127,7 +127,7 @@ class Errand(NamedTuple):
         finally:
             if exchange.started:
                 for name in course.kept:
-                    self.bridge.memory.add(self.target, name)
+                    self.bridge.learn(self.target, name)
 
     def _learn(self, course: Course, error: BridgeError) -> bool:
         """Whether the request can be made in another way now; raises what says it better."""
@@ -162,6 +162,8 @@ class Errand(NamedTuple):
         if course is not None and course.said:
             return learning.Said(course.said)
         names = self.edits
+        if _ends_in_result(body):  # what led to the call may have been told to another process
+            await self.bridge.siblings.ask("heard")
         if self.bridge.recollection and "messages" in body:
             find = functools.partial(self.bridge.recollection.find, self.provider.name)
             passage.decode(body)
@@ -213,7 +215,7 @@ class Errand(NamedTuple):
 
     def keep(self, calls: Sequence[tools.Call], found: thoughts.Thoughts) -> None:
         """Keep the thoughts behind calls, for when their results are sent."""
-        self.bridge.recollection.keep(self.provider.name, calls, found)
+        self.bridge.keep(self.provider.name, calls, found)
 
     @property
     def embed_batch(self) -> int:
@@ -225,7 +227,7 @@ class Errand(NamedTuple):
     def learn_batch(self, size: int) -> None:
         """Requests with more inputs than that were refused."""
         if 0 < size < self.embed_batch:
-            self.bridge.memory.add(self.target, f"embed_batch:{size}")
+            self.bridge.learn(self.target, f"embed_batch:{size}")
 
     async def open_form(self, path: str, kind: str, content: bytes) -> Opened:
         """The reply to a body of another content type."""
@@ -282,6 +284,13 @@ def _texts(given: Any) -> list[str]:
     """Stop strings, of which a client may also give one alone."""
     found = given if isinstance(given, list) else [given]
     return [text for text in found if isinstance(text, str) and text]
+
+
+def _ends_in_result(body: dict[str, Any]) -> bool:
+    """Whether a tool's result is sent."""
+    turns = body.get("messages")
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    return isinstance(last, dict) and last.get("role") == "tool"
 
 
 Attempt = Callable[[Errand], Awaitable[None]]

@@ -60,6 +60,10 @@ class Trials:
         self._path = path
         self._rows = _read(path)
 
+    def read(self) -> None:
+        """Begin again with what the file says. May block."""
+        self._rows = _read(self._path)
+
     def of(self, target: Target) -> Trial | None:
         """What was tried of a model, if that was at the address it has now."""
         trial = self._rows.get(f"{target.provider.name}/{target.model}")
