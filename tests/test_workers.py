@@ -91,7 +91,7 @@ class Team:
         raise AssertionError("a worker is never asked")
 
     def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(400):
+        for _ in range(1200):
             if holds():
                 return
             time.sleep(0.05)
