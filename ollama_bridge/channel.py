@@ -16,8 +16,8 @@ from ollama_bridge.errors import BridgeError, NotRunning
 LONGEST = 64 * 1024 * 1024
 """Most bytes of one message, and of what may wait to be sent."""
 
-PATIENCE = 10.0
-"""Seconds that an answer is waited for."""
+PATIENCE = 30.0
+"""Seconds that an answer is waited for, where something has to be done."""
 
 _GONE = "another process of the daemon has ended"
 

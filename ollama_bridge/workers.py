@@ -236,7 +236,7 @@ class Supervisor:
             self._stop(body)
             return None
         if what == "others":
-            return await self._others(worker, body["what"], body["body"])
+            return await self._others(worker, **body)
         if what == "spent":
             self._ledger.book.take(*heard(body))
             self._ledger.changed()
@@ -245,11 +245,11 @@ class Supervisor:
                 other.channel.tell(what, body)
         return None
 
-    async def _others(self, worker: Worker, what: str, body: Any) -> list[Any]:
+    async def _others(self, worker: Worker, what: str, body: Any, patience: float) -> list[Any]:
         """The answers of all other workers; of one that ends meanwhile there is none."""
         channels = [one.channel for one in self._running() if one is not worker]
         answers = await asyncio.gather(
-            *(channel.ask(what, body) for channel in channels), return_exceptions=True
+            *(channel.ask(what, body, patience) for channel in channels), return_exceptions=True
         )
         return [
             {"error": answer.message} if isinstance(answer, BridgeError) else {"body": answer}

@@ -11,8 +11,13 @@ import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ollama_bridge.channel import Channel, Hear
+from ollama_bridge.channel import PATIENCE, Channel, Hear
 from ollama_bridge.errors import BridgeError, NotRunning
+
+LOOK_SECONDS = 4.0
+"""How long somebody who only looks waits for a process that does not answer."""
+
+_LOOKS = frozenset({"loaded", "requests", "status"})
 
 _log = logging.getLogger("ollama_bridge")
 
@@ -79,7 +84,9 @@ class Workers(Siblings):
         if self._channel is None:
             return []
         try:
-            answers = await self._channel.ask("others", {"what": what, "body": body})
+            patience = LOOK_SECONDS if what in _LOOKS else PATIENCE
+            asked = {"what": what, "body": body, "patience": patience}
+            answers = await self._channel.ask("others", asked, patience + LOOK_SECONDS)
         except NotRunning as error:
             _log.warning("%s", error.message)
             return []

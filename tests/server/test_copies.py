@@ -59,14 +59,15 @@ class Copies:
         ]
         self.urls = [stack.enter_context(served(app)) for app in apps]
         for each in self.urls:
-            assert len(httpx.get(f"{each}/api/tags").json()["models"]) == 4
+            while len(httpx.get(f"{each}/api/tags", timeout=60).json()["models"]) < 4:
+                pass  # a listing waits for a list, but not for ever
 
     def told(self, method: str, path: str, body: Any) -> list[tuple[Any, ...]]:
         """Status, kind and body of each copy's answer."""
         return [
             (reply.status_code, reply.headers["content-type"], reply.content)
             for reply in (
-                httpx.request(method, f"{url}{path}", json=body, timeout=10) for url in self.urls
+                httpx.request(method, f"{url}{path}", json=body, timeout=60) for url in self.urls
             )
         ]
 
@@ -97,8 +98,8 @@ def test_listings_are_the_same_bytes(
     both = copies(has_no_tools)
     # only the first copy is used, and learns something
     first = both.urls[0]
-    httpx.post(f"{first}/api/chat", json={**ASK, "tools": [], "keep_alive": "9h"}, timeout=10)
-    assert httpx.post(f"{first}/api/chat", json=ASK, timeout=10).status_code == 400
+    httpx.post(f"{first}/api/chat", json={**ASK, "tools": [], "keep_alive": "9h"}, timeout=60)
+    assert httpx.post(f"{first}/api/chat", json=ASK, timeout=60).status_code == 400
     one, other = both.told(method, path, body)
     assert one == other
 
@@ -106,8 +107,8 @@ def test_listings_are_the_same_bytes(
 def test_a_daemon_that_is_alone_tells_what_it_has_noticed(copies: Callable[..., Copies]) -> None:
     both = copies(has_no_tools, behind=False)
     first = both.urls[0]
-    httpx.post(f"{first}/api/chat", json={**ASK, "tools": []}, timeout=10)
-    assert httpx.post(f"{first}/api/chat", json=ASK, timeout=10).status_code == 400
+    httpx.post(f"{first}/api/chat", json={**ASK, "tools": []}, timeout=60)
+    assert httpx.post(f"{first}/api/chat", json=ASK, timeout=60).status_code == 400
     one, other = both.told("GET", "/api/tags", None)
     assert one != other
     one, other = both.told("GET", "/api/ps", None)
@@ -189,15 +190,15 @@ def test_a_result_at_another_copy(copies: Callable[..., Copies], needs: Act, sta
     both = copies(needs)
     first, second = both.urls
     asked = ASK | {"model": "gemini-3"}  # the one known to sign its calls
-    reply = httpx.post(f"{first}/api/chat", json=asked, timeout=10).json()
+    reply = httpx.post(f"{first}/api/chat", json=asked, timeout=60).json()
     turns = [
         *ASK["messages"],
         {"role": "assistant", "content": "", "tool_calls": reply["message"]["tool_calls"]},
         {"role": "tool", "content": "2", "tool_name": "add"},
     ]
-    same = httpx.post(f"{first}/api/chat", json={**asked, "messages": turns}, timeout=10)
+    same = httpx.post(f"{first}/api/chat", json={**asked, "messages": turns}, timeout=60)
     assert same.status_code == 200, "the copy that knows always has an answer"
-    other = httpx.post(f"{second}/api/chat", json={**asked, "messages": turns}, timeout=10)
+    other = httpx.post(f"{second}/api/chat", json={**asked, "messages": turns}, timeout=60)
     assert other.status_code == status
     if status == 200:
         assert other.json()["message"]["content"] == "two"
@@ -210,16 +211,16 @@ def test_clients_that_keep_thoughts_have_an_answer_from_every_copy(
 ) -> None:
     needs = wants(lambda turn: turn.get("reasoning_content") == "I add.", MISSING)
     first, second = copies(needs).urls
-    reply = httpx.post(f"{first}/v1/chat/completions", json=ASK, timeout=10).json()
+    reply = httpx.post(f"{first}/v1/chat/completions", json=ASK, timeout=60).json()
     turns = [
         *ASK["messages"],
         reply["choices"][0]["message"],
         {"role": "tool", "content": "2", "tool_call_id": "call_1"},
     ]
     for path in ("/v1/chat/completions",):
-        other = httpx.post(f"{second}{path}", json={**ASK, "messages": turns}, timeout=10)
+        other = httpx.post(f"{second}{path}", json={**ASK, "messages": turns}, timeout=60)
         assert other.status_code == 200
-    native = httpx.post(f"{first}/api/chat", json={**ASK, "think": True}, timeout=10).json()
+    native = httpx.post(f"{first}/api/chat", json={**ASK, "think": True}, timeout=60).json()
     turns = [*ASK["messages"], native["message"], {"role": "tool", "content": "2"}]
     other = httpx.post(
         f"{second}/api/chat", json={**ASK, "think": True, "messages": turns}, timeout=10
