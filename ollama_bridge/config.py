@@ -19,7 +19,7 @@ from ollama_bridge import environment, schema
 from ollama_bridge.errors import SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO, PRESETS, URL_VARIABLES
-from ollama_bridge.providers.provider import OLLAMA, Alias, Limits, Provider
+from ollama_bridge.providers.provider import NO_LIMITS, OLLAMA, Alias, Limits, Provider
 
 if TYPE_CHECKING:
     from ollama_bridge.providers import facts
@@ -276,7 +276,7 @@ def _limits(table: Mapping[str, Any]) -> Limits:
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
     }
-    return Limits(**fields)
+    return Limits(**fields) if fields else NO_LIMITS
 
 
 def _beside(row: Provider) -> Provider:

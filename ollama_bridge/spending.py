@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ollama_bridge.errors import LimitReached
-from ollama_bridge.providers.provider import Limits, Provider
+from ollama_bridge.providers.provider import NO_LIMITS, Limits, Provider
 
 DAYS = 8
 """Most days that are remembered; the one used longest ago goes first."""
@@ -47,11 +47,16 @@ class Spent:
 
     def add(self, more: "Spent") -> None:
         """One more request, or its end."""
-        for name in _NAMES:
-            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.requests += more.requests
+        self.tokens_in += more.tokens_in
+        self.tokens_out += more.tokens_out
+        self.usd += more.usd
+        self.estimated += more.estimated
+        self.unpriced += more.unpriced
 
 
 _NAMES = tuple(field.name for field in fields(Spent))
+_ONE_REQUEST = Spent(requests=1)
 
 Tell = Callable[[str, str, Spent], None]
 """Told of each sum that is added: day, provider, what."""
@@ -75,7 +80,7 @@ class Daybook:
     def check(self, provider: Provider) -> None:
         """Raise LimitReached where one more request of today would be one too many."""
         limits = provider.limits
-        if not limits.any:
+        if limits is NO_LIMITS:
             return
         spent = self.today(provider.name)
         for limit, used in _used(spent).items():
@@ -93,7 +98,7 @@ class Daybook:
 
     def sent(self, provider: str) -> None:
         """A request goes out."""
-        self._add(provider, Spent(requests=1))
+        self._add(provider, _ONE_REQUEST)
 
     def answered(self, provider: str, more: Spent) -> None:
         """An answer has told what it cost."""
