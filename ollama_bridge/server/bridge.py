@@ -313,8 +313,8 @@ class Bridge:
 
     def keep(self, provider: str, calls: Sequence[tools.Call], found: thoughts.Thoughts) -> None:
         """Keep the thoughts behind calls; their results may be sent to another process."""
-        self.recollection.keep(provider, calls, found)
-        self.siblings.tell("thoughts", [provider, calls, found])
+        if self.recollection.keep(provider, calls, found):
+            self.siblings.tell("thoughts", [provider, calls, found])
 
     async def tried(
         self, name: str, found: Mapping[str, Result], embedding_length: int | None

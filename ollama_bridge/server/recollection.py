@@ -37,14 +37,14 @@ class Recollection:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def keep(self, provider: str, calls: Sequence[tools.Call], thoughts: Thoughts) -> None:
-        """One more turn; what is too large is not kept at all."""
+    def keep(self, provider: str, calls: Sequence[tools.Call], thoughts: Thoughts) -> bool:
+        """One more turn; False for what is too large, which is not kept at all."""
         try:
             size = len(msgspec.json.encode(thoughts))
         except (TypeError, ValueError, RecursionError):
-            return
+            return False
         if size > LARGEST:
-            return
+            return False
         keys = tuple(
             key
             for call in calls
@@ -57,6 +57,7 @@ class Recollection:
         self.size += size
         while len(self._turns) > MOST or self.size > TOTAL:
             self._drop(next(iter(self._turns)))
+        return True
 
     def find(self, provider: str, call_id: str, name: str, arguments: str) -> Thoughts | None:
         """What came with that call."""
