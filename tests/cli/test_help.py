@@ -209,13 +209,16 @@ def test_in_the_shell_itself(
     terminal = screen(home, program=command)
     terminal.enter(f"{source.format(script=script)}; echo rea''dy")
     terminal.until("\nready")
-    for typed, line in {
-        "ollama-bridge run qwen3:8": "ollama-bridge run qwen3:8b",
-        "ollama-bridge run org/g": "ollama-bridge run org/gemma:free",
-        "ollama-bridge providers te": "ollama-bridge providers test",
-        "ollama-bridge providers test l": "ollama-bridge providers test lab",
-    }.items():
+    lines = (
+        ("ollama-bridge run qwen3:8", "ollama-bridge run qwen3:8b"),
+        ("ollama-bridge run org/g", "ollama-bridge run org/gemma:free"),
+        ("ollama-bridge providers te", "ollama-bridge providers test"),
+        ("ollama-bridge providers test l", "ollama-bridge providers test lab"),
+    )
+    for number, (typed, line) in enumerate(lines):
         terminal.type(typed)
         terminal.press("Tab")
         terminal.until(line, again="Tab")  # a busy machine may have been given nothing
-        terminal.press("C-c" if shell != "fish" else "C-u")
+        terminal.press("C-u")
+        terminal.enter(f"echo ne''xt{number}")
+        terminal.until(f"\nnext{number}")
