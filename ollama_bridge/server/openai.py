@@ -81,7 +81,7 @@ async def embeddings_route(bridge: Bridge, exchange: Exchange) -> None:
 
 
 async def models_route(bridge: Bridge, exchange: Exchange) -> None:
-    """GET /v1/models: the names of /api/tags."""
+    """GET /v1/models: the names of /api/tags, and of models that only these routes can use."""
     exchange.envelope = passage.envelope
     catalog = await listed(bridge)
     await exchange.answer(passage.models(catalog.entries, UNDATED))
