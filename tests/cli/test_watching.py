@@ -1,5 +1,6 @@
 """ps, top and ui: what goes on, and where to see it."""
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -125,6 +126,9 @@ def test_top_on_a_screen(running: Home, screen: Callable[..., Screen]) -> None:
     watched.until("q leaves")
     assert running.run("run", "demo-embed", "seen by top").returncode == 0
     watched.until("demo-embed")
+    assert running.run("run", "demo", "some words").returncode == 0
+    numbers = r"\d\d:\d\d:\d\d +demo +demo +200 +\d+\.\d\ds +\d+\.\d\ds +\d+ +\d+ +\d+\.\d"
+    watched.until(lambda shown: re.search(numbers, shown) is not None)
     assert "seen by top" not in watched.shown
     watched.press("q")
     assert watched.ended() == 0

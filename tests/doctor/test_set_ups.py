@@ -94,6 +94,20 @@ def locked_keyring(ground: Ground) -> Iterator[Environ]:
     yield ring.environ | {"OLLAMA_BRIDGE_KEY_GROQ": SECRET}
 
 
+def keyring_without_a_collection(ground: Ground) -> Iterator[Environ]:
+    ring = ground.ring("empty")
+    write(ground.home, "[providers.groq]\n")
+    yield ring.environ
+    yield ring.environ | {"OLLAMA_BRIDGE_KEY_GROQ": SECRET}
+
+
+def hanging_keyring(ground: Ground) -> Iterator[Environ]:
+    ring = ground.ring("silent")
+    write(ground.home, "[providers.groq]\n")
+    yield ring.environ
+    yield ring.environ | {"OLLAMA_BRIDGE_KEY_GROQ": SECRET}
+
+
 def no_keyring(ground: Ground) -> Iterator[Environ]:
     write(ground.home, "[providers.groq]\n")
     del ground.home.environ["PYTHON_KEYRING_BACKEND"]  # keyring is to choose by itself
@@ -234,6 +248,8 @@ SET_UPS = [
     SetUp(older_daemon, "version", "the running daemon is 0.0.1", "ollama-bridge restart"),
     SetUp(killed_daemon, "daemon", "was killed and left", "ollama-bridge start"),
     SetUp(locked_keyring, "keyring", "The keyring is locked; groq", "unlock it"),
+    SetUp(keyring_without_a_collection, "keyring", "has not been set up; groq", "unlock it"),
+    SetUp(hanging_keyring, "keyring", "did not answer within 3 s; groq may", "unlock it"),
     SetUp(no_keyring, "keyring", "This machine has no keyring; groq", 'key = "env:NAME"'),
     SetUp(unreachable, "online", "cannot be reached: Connection refused", "network", ("--online",)),
     SetUp(refusing, "online", "lab refuses the key (status 401", "keys set lab", ("--online",)),
