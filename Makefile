@@ -18,7 +18,7 @@ stop: ## Stop the daemon
 	@$(BIN)/ollama-bridge stop
 
 test: .venv/.developing ## Run the tests
-	$(BIN)/python -m pytest -n auto -m "not upstream and not clients and not screen and not install and not bundle and not browser and not nginx"
+	$(BIN)/python -m pytest -n $(or $(JOBS),auto) -m "not upstream and not clients and not screen and not install and not bundle and not browser and not nginx"
 
 check: .venv/.developing ## Format, lint, types, imports
 	$(BIN)/ruff format --check .

@@ -123,7 +123,7 @@ _NEVER_DROPPED = frozenset({"model", "messages", "input", "prompt"})
 
 OBSERVED = frozenset(
     {"alternate", "calmer", "drop", "fold_system", "format_beside_tools", "lacks", "least_tokens"}
-    | {"no_logprobs", "no_stops", "system_role", "thinking_stays"}
+    | {"no_logprobs", "no_stops", "responses_only", "system_role", "thinking_stays"}
 )
 """Edits whose reason, a real service's refusal, has been recorded.
 

@@ -67,6 +67,7 @@ ROWS = [
     Row("models list",                     3, 0, 3, 0, 3),
     Row("models show demo",                3, 0, 3, 0, 3),
     Row("models test demo",                3, 0, 3, 0, 3),
+    Row("models refresh --from nowhere",   1, 1, 1, 1, 1),
     Row("models alias",                    0, 0, 5, 5, 0),
     Row("config path",                     0, 0, 0, 0, 0),
     Row("config show",                     0, 0, 5, 5, 0),

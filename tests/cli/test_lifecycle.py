@@ -208,11 +208,12 @@ def test_following_a_log(home: Home) -> None:
 def small_log(home: Home) -> Iterator[log.Gathering]:
     """A log that the daemon's own handler rotates every few dozen lines."""
     home.state.mkdir()
-    handler = log.Gathering(home.state / log.NAME, None)
+    file = log._File(home.state / log.NAME)
+    file.maxBytes = 4000
+    handler = log.Gathering(file.write)
     handler.setFormatter(log.Text())
-    handler.maxBytes = 4000
     yield handler
-    handler.close()
+    file.close()
 
 
 def write(handler: log.Gathering, numbers: range) -> None:

@@ -132,11 +132,12 @@ def test_references_to_references_are_cut() -> None:
 
 def test_the_log_keeps_so_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "_BYTES", 10_000)
-    handler = log.Gathering(tmp_path / log.NAME, None)
+    file = log._File(tmp_path / log.NAME)
+    handler = log.Gathering(file.write)
     handler.setFormatter(log.Text())
     for _ in range(1000):
         handler.emit(logging.LogRecord("ollama_bridge", logging.INFO, "", 0, "x" * 200, (), None))
-    handler.close()
+    file.close()
     files = list(tmp_path.iterdir())
     assert len(files) == 1 + log._OLD_FILES
     assert all(file.stat().st_size <= 10_000 for file in files)
