@@ -37,7 +37,7 @@ matrix: .venv/.developing ## Write MATRIX.md, service by case, from what the tes
 	RENEW=1 $(BIN)/python -m pytest -q -p no:xdist tests/strict tests/recordings/test_over_http.py tests/quirks
 	@cat MATRIX.md
 fuzz: .venv/.developing ## Spoiled replies and requests for SECONDS (60), or MINUTES; recordings in ../shared are used
-	PYTHONPATH=.:cli:tray:tests $(BIN)/python -m fuzz.rounds --seconds $(or $(SECONDS),$(if $(MINUTES),$$(($(MINUTES) * 60)),60))
+	PYTHONPATH=.:cli:tray:tests $(BIN)/python -m fuzz.rounds --seconds $(or $(SECONDS),$(if $(MINUTES),$$(($(MINUTES) * 60)),60)) $(if $(BEGIN),--begin $(BEGIN))
 
 test-browser: .venv/.developing ## A real Chromium tries what web pages can try against the daemon (Debian: chromium)
 	$(BIN)/python -m pytest -q -m browser -p no:xdist tests/browser

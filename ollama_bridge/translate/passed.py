@@ -185,7 +185,7 @@ class Stream:
                     break
         except UpstreamBroke as error:
             said.append(self._fail(error))
-        told = b"".join(said)
+        told = _readable(b"".join(said))
         self._told += len(said)
         self._size += len(told)
         return told
@@ -350,7 +350,18 @@ class Whole:
     def _told_as(self, body: bytes) -> bytes:
         if self._thoughts is not None:
             self._thoughts.hear_all(body)
-        return self._renamed(pieces.as_text(body) if self.as_text else _told_twice(body))
+        told = pieces.as_text(body) if self.as_text else _told_twice(body)
+        return _readable(self._renamed(told))
+
+
+def _readable(told: bytes) -> bytes:
+    """The same; bytes that are no characters become U+FFFD, for clients would fail on them."""
+    if not told.isascii():
+        try:
+            told.decode()
+        except UnicodeDecodeError:
+            return told.decode(errors="replace").encode()
+    return told
 
 
 _VECTOR = re.compile(rb'"embedding"\s*:\s*(?:(\[)|"([^"]*)")')

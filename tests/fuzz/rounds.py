@@ -38,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--target", action="append", choices=sorted(TARGETS))
+    parser.add_argument("--begin", type=int, help="the same rounds for the same number")
     parser.add_argument("--seed", type=int, help="repeat one round of one target")
     given_ = parser.parse_args()
     names = given_.target or list(TARGETS)
@@ -46,10 +47,11 @@ def main() -> int:
         return 0
     end = time.monotonic() + given_.seconds
     tried: Counter[str] = Counter()
+    numbers = random.Random(given_.begin)
     for name in itertools.cycle(names):
         if time.monotonic() > end and len(tried) == len(names):
             break
-        number = random.randrange(2**32)
+        number = numbers.randrange(2**32)
         try:
             attack(name, ROUND, number)
         except BaseException:

@@ -37,6 +37,17 @@ def test_half_an_emoji_in_a_call_beside_thoughts_does_not_end_the_stream(path: s
     answers_well(Answer(path, True, "text/event-stream", [stream]))
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat", "/v1/messages"])
+def test_bytes_that_are_no_characters_are_shown_as_such(path: str, streamed: bool) -> None:
+    message = {"role": "assistant", "content": "a?b"}
+    choice = {"index": 0, "message": message, "delta": message, "finish_reason": "stop"}
+    reply = json.dumps({"id": "?1", "choices": [choice]}).encode().replace(b"?", b"\x80")
+    answers_well(Answer(path, streamed, "application/json", [reply]))
+    stream = b"data: %b\n\ndata: [DONE]\n\n" % reply
+    answers_well(Answer(path, streamed, "text/event-stream", [stream]))
+
+
 SLOW = {
     "escapes": '"' + '\\"' * 300_000,
     "blanks": '{"a": 1,' + " " * 300_000 + "x",
