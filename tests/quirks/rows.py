@@ -319,7 +319,9 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         "providers/test_presets.py::test_hosted_services",
         "test_config.py::test_base_urls_as_people_paste_them",
     ),
+    "K3": ("server/test_addresses.py::test_azure_in_the_deployments_form",),
     "K4": (STRICT,),
+    "K5": ("server/test_addresses.py::test_azure_in_the_v1_form",),
     "K6": (ROWS_TEST + "test_nobody_is_told_who_asks",),
     "K7": ("server/test_upstream_errors.py::test_no_key_no_header",),
     "K8": (ROWS_TEST + "test_redirects_are_not_followed",),
@@ -374,8 +376,6 @@ SECTIONS = (
 UNPROVEN: dict[str, str] = {
     "A14": "documented for the vendor's own API; its compatible endpoint sends what is new only",
     "C22": "not offered: text is a call only where the service itself says that it was one (C19)",
-    "K3": "documented: an address with deployment and api-version has no server to prove it here",
-    "K5": "documented: names of deployments stand in the setting `models`",
 }
 """Rows that no test here proves, and why."""
 
