@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,12 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for it, a minute at most."""
+    for _ in range(1200):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never happened")

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
-from daemons import Home, end, until_ready
+from daemons import Home, end, until, until_ready
 from fake_upstream import Act, Call, FakeUpstream
 from servers import served
 
@@ -46,8 +46,8 @@ class Team:
         until_ready(self.process)
         self.drain()
         self.port = self.home.note()["port"]
-        self.until(lambda: self.get("/api/tags")[1].count(b'"digest"') >= 2)
-        self.until(lambda: len(self.pids()) == COUNT)
+        until(lambda: self.get("/api/tags")[1].count(b'"digest"') >= 2)
+        until(lambda: len(self.pids()) == COUNT)
 
     def drain(self) -> None:
         """Read on what the daemon prints, so that it never waits for us."""
@@ -90,13 +90,6 @@ class Team:
             if all(after.get(pid, 0) > number for pid, number in before.items()):
                 return found
         raise AssertionError("a worker is never asked")
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(1200):
-            if holds():
-                return
-            time.sleep(0.05)
-        raise AssertionError("it never happened")
 
 
 async def answers(call: Call) -> None:
@@ -176,7 +169,7 @@ def test_a_model_that_is_unloaded_is_so_everywhere(shared: Team) -> None:
     one.everybody(one.chat)
     assert json.loads(one.get("/api/ps")[1])["models"]
     one.ask("POST", "/api/generate", {"model": "m", "keep_alive": 0})
-    one.until(lambda: b'"m:latest"' not in one.get("/api/ps")[1])
+    until(lambda: b'"m:latest"' not in one.get("/api/ps")[1])
 
 
 def test_a_reload_reaches_all(team: Callable[..., Team]) -> None:
@@ -226,7 +219,7 @@ def test_what_one_is_taught_all_know(team: Callable[..., Team]) -> None:
 
     one = team(act)
     assert one.chat(options={"num_predict": 5})[0] == 200
-    one.until(lambda: all(worker_knows(one)))
+    until(lambda: all(worker_knows(one)))
     before = len([call for call in one.upstream.calls if "max_tokens" in call.body])
     one.everybody(lambda: one.chat(options={"num_predict": 5}))
     refused = len([call for call in one.upstream.calls if "max_tokens" in call.body])
@@ -297,11 +290,11 @@ def test_a_limit_holds_for_all_together(team: Callable[..., Team]) -> None:
     passed = statuses.count(200)
     assert limit <= passed < limit + at_once
     assert statuses.count(429) == 150 - passed
-    one.until(lambda: one.status()["providers"][0]["today"]["requests"] == passed)
+    until(lambda: one.status()["providers"][0]["today"]["requests"] == passed)
     assert {status for status, _ in one.everybody(one.chat)} == {429}
     victim = one.pids().pop()
     os.kill(victim, signal.SIGKILL)
-    one.until(lambda: len(one.pids() - {victim}) == COUNT)
+    until(lambda: len(one.pids() - {victim}) == COUNT)
     assert {status for status, _ in one.everybody(one.chat)} == {429}, "the new one knows too"
     (row,) = one.status()["providers"]
     assert (row["today"]["requests"], row["limits"][0]["reached"]) == (passed, True)
@@ -322,7 +315,7 @@ def test_a_worker_that_is_killed_is_replaced(team: Callable[..., Team]) -> None:
     os.kill(victim, signal.SIGKILL)
     asked = [one.chat()[0] for _ in range(20)]
     assert asked == [200] * 20, "the others go on"
-    one.until(lambda: len(one.pids() - {victim}) == COUNT)
+    until(lambda: len(one.pids() - {victim}) == COUNT)
     numbers = [row["number"] for row in one.status()["workers"]]
     assert max(numbers) == COUNT + 1
     log = (one.home.state / "ollama-bridge.log").read_text()
@@ -344,9 +337,9 @@ def test_a_stop_lets_every_worker_finish(team: Callable[..., Team]) -> None:
     one = team(slow)
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         talks = [pool.submit(one.chat, stream=False) for _ in range(12)]
-        one.until(lambda: len(one.upstream.calls) == 12)
+        until(lambda: len(one.upstream.calls) == 12)
         one.process.send_signal(signal.SIGTERM)
-        one.until(lambda: not _listens(one.port))
+        until(lambda: not _listens(one.port))
         assert one.process.poll() is None, "answers are awaited"
         go_on.set()
         replies = [talk.result() for talk in talks]
@@ -382,7 +375,7 @@ def test_workers_do_not_outlive_the_supervisor(team: Callable[..., Team]) -> Non
     second = one.home.daemon("--port", str(one.port), "--workers", "2")
     try:
         until_ready(second)
-        one.until(lambda: len(one.pids()) == 2)
+        until(lambda: len(one.pids()) == 2)
     finally:
         end(second)
 

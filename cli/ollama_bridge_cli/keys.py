@@ -15,6 +15,7 @@ from ollama_bridge.errors import BridgeError, KeyMissing, SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO_URL, PRESETS
 from ollama_bridge.providers.provider import Provider
+from ollama_bridge_cli.arguments import AsJson, OneProvider
 
 from . import completing, render, session
 from .session import Session
@@ -26,7 +27,6 @@ Name = Annotated[
     str,
     typer.Argument(metavar="NAME", help="The provider's name.", autocompletion=completing.keyed),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def set_key(
@@ -151,14 +151,7 @@ def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
 
 def check_keys(
     context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="The provider's name; else all.",
-            autocompletion=completing.providers,
-        ),
-    ] = None,
+    name: OneProvider = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the provider whether it takes the key: valid, refused, no quota or unreachable."""

@@ -10,6 +10,7 @@ from ollama_bridge import __version__, instance, log, process, version
 from ollama_bridge.client import Client
 from ollama_bridge.errors import BridgeError, NotRunning
 from ollama_bridge.providers.presets import DEMO, PRESETS
+from ollama_bridge_cli.arguments import AsJson
 
 from . import guide, render, session, spending
 from .session import Session
@@ -21,7 +22,6 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the daemon.")]
 
 

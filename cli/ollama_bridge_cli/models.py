@@ -7,6 +7,7 @@ import typer
 
 from ollama_bridge import editing
 from ollama_bridge.providers import quirks
+from ollama_bridge_cli.arguments import AsJson
 
 from . import completing, render, session
 
@@ -14,7 +15,6 @@ Model = Annotated[
     str,
     typer.Argument(metavar="NAME", help="A model or alias.", autocompletion=completing.models),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def list_models(

@@ -14,6 +14,7 @@ from ollama_bridge.errors import KeyMissing, KeyringUnusable, NotRunning, Settin
 from ollama_bridge.providers import address, quirks
 from ollama_bridge.providers.presets import DEMO_URL, PRESETS
 from ollama_bridge.providers.provider import OLLAMA, Provider
+from ollama_bridge_cli.arguments import AsJson, OneProvider
 
 from . import blanks, completing, keys, render, session
 from .config import in_effect
@@ -29,7 +30,6 @@ NewName = Annotated[
     str,
     typer.Argument(metavar="NAME", help="The provider's name.", autocompletion=completing.services),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def add(
@@ -197,14 +197,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
 
 def check(
     context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="The provider's name; else all.",
-            autocompletion=completing.providers,
-        ),
-    ] = None,
+    name: OneProvider = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a service for its models, and for a word where that proves the key."""

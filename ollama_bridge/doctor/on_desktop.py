@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Iterator
 
+from ollama_bridge import panels
 from ollama_bridge.doctor.finding import Finding, fault, hint, ok
 from ollama_bridge.doctor.situation import Situation
 
@@ -19,7 +20,7 @@ def tray(here: Situation) -> Iterator[Finding]:
         yield ok("not installed")
     elif not here.platform.startswith("linux"):
         yield ok("the system shows icons")
-    elif _has_watcher() or _has_old_tray():
+    elif _has_watcher() or panels.has_old_tray():
         yield ok("the panel shows icons")
     elif not any(here.environ.get(name) for name in _SCREENS):
         yield hint("there is no desktop session here: no tray icon", "the bridge works without it")
@@ -42,18 +43,3 @@ def _has_watcher() -> bool:
             return bool(connection.send_and_get_reply(asked, timeout=2).body[0])
     except Exception:  # noqa: BLE001 - a bus that does not answer shows no icons either
         return False
-
-
-def _has_old_tray() -> bool:
-    """Whether a panel embeds windows, as the fallback of the icon needs it."""
-    try:
-        from Xlib import display
-
-        screen = display.Display()
-    except Exception:  # noqa: BLE001 - Xlib has a dozen ways to say that there is no display
-        return False
-    try:
-        atom = screen.intern_atom(f"_NET_SYSTEM_TRAY_S{screen.get_default_screen()}")
-        return bool(screen.get_selection_owner(atom))
-    finally:
-        screen.close()

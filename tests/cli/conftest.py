@@ -31,3 +31,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     assert done.returncode == 0, done.stderr
     yield one
     assert one.run("stop").returncode == 0
+
+
+@pytest.fixture
+def ring(home: Home) -> Home:
+    """A home with a keyring; only for processes of their own, which look for theirs at the start."""
+    home.environ |= {
+        "PYTHON_KEYRING_BACKEND": "file_keyring.Ring",
+        "FILE_KEYRING": str(home.folder / "ring.json"),
+    }
+    return home

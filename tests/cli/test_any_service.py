@@ -16,16 +16,6 @@ from ollama_bridge.providers.provider import Provider
 KEY = "sk-hush-0123456789"
 
 
-@pytest.fixture
-def ring(home: Home) -> Home:
-    """A home with a keyring; only for processes of their own, which look for theirs at the start."""
-    home.environ |= {
-        "PYTHON_KEYRING_BACKEND": "file_keyring.Ring",
-        "FILE_KEYRING": str(home.folder / "ring.json"),
-    }
-    return home
-
-
 class Service:
     """A service with its base URL at `base`; with a key it wants it before all else."""
 

@@ -16,15 +16,6 @@ from terminals import Terminal
 SECRET = "sk-hush-0123456789"
 
 
-@pytest.fixture
-def ring(home: Home) -> Home:
-    home.environ |= {
-        "PYTHON_KEYRING_BACKEND": "file_keyring.Ring",
-        "FILE_KEYRING": str(home.folder / "ring.json"),
-    }
-    return home
-
-
 LIST = json.dumps({"data": [{"id": "text-embedding-3-small"}, {"id": "gpt-4o-mini"}]})
 QUOTA = '{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
 

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 import httpx
 import pytest
-from daemons import Home, end, until_ready
+from daemons import Home, end, until, until_ready
 from fake_upstream import Act, Call, FakeUpstream
 from servers import served
 
@@ -157,14 +156,6 @@ def is_up(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never happened")
 
 
 async def answers(call: Call) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from ollama_bridge import panels
 from ollama_bridge.errors import BridgeError
 
 _OLD_PANELS_SECONDS = 5.0
@@ -65,7 +66,7 @@ def _pystray(name: str) -> Any:
 
 def _old_panel() -> Any:
     """An icon of pystray's own for a panel that embeds windows; None when there is none."""
-    if not _has_old_tray():
+    if not panels.has_old_tray():
         return None
     for name in ("appindicator", "gtk"):
         try:
@@ -73,22 +74,6 @@ def _old_panel() -> Any:
         except (ImportError, ValueError):  # libraries that only the system's Python has
             continue
     return _plain()
-
-
-def _has_old_tray() -> bool:
-    try:
-        from Xlib import display
-    except ImportError:
-        return False
-    try:
-        screen = display.Display()
-    except Exception:  # noqa: BLE001 - Xlib has a dozen ways to say that there is no display
-        return False
-    try:
-        tray = screen.intern_atom(f"_NET_SYSTEM_TRAY_S{screen.get_default_screen()}")
-        return bool(screen.get_selection_owner(tray))
-    finally:
-        screen.close()
 
 
 def _plain() -> Any:
