@@ -1,5 +1,6 @@
 """Thoughts behind calls on every route: put back for whoever thought them, and for nobody else."""
 
+import abc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -56,7 +57,7 @@ def answering(said: Body, name: str = "add") -> Act:
     return act
 
 
-class Talk:
+class Talk(abc.ABC):
     """A client of one route that drops whatever it need not send back."""
 
     def __init__(self, url: str, stream: bool) -> None:
@@ -72,9 +73,9 @@ class Talk:
         lines = [line.removeprefix("data: ") for line in reply.text.splitlines()]
         return [json.loads(line) for line in lines if line[:1] == "{"]
 
+    @abc.abstractmethod
     def ask(self) -> None:
         """Ask, and add the call and its result to the talk."""
-        raise NotImplementedError
 
 
 class Ollama(Talk):
