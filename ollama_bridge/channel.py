@@ -7,6 +7,7 @@ the same class; what is heard goes to a function, and its result is the answer.
 import asyncio
 import itertools
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,6 +21,8 @@ PATIENCE = 30.0
 """Seconds that an answer is waited for, where something has to be done."""
 
 _GONE = "another process of the daemon has ended"
+
+_log = logging.getLogger("ollama_bridge")
 
 Hear = Callable[[str, Any], Awaitable[Any]]
 """Told what is said and with which value; the result answers a question."""
@@ -92,11 +95,17 @@ class Channel:
         try:
             said = await self._hear(message.get("tell") or message["ask"], message["body"])
         except BridgeError as error:
-            if number is not None:
-                self._send({"number": number, "error": error.message})
+            self._refuse(number, error.message)
+        except Exception:  # noqa: BLE001 - whoever asked must not wait for nothing
+            _log.exception("what another process said could not be done")
+            self._refuse(number, "internal error in another process of the daemon; see its log")
         else:
             if number is not None:
                 self._send({"number": number, "body": said})
+
+    def _refuse(self, number: int | None, reason: str) -> None:
+        if number is not None:
+            self._send({"number": number, "error": reason})
 
     def _send(self, message: dict[str, Any]) -> None:
         line = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"

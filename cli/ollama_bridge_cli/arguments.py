@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ollama_bridge_cli import completing
+from . import completing
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

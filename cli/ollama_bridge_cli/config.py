@@ -19,9 +19,9 @@ from ollama_bridge.errors import BridgeError, SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO_URL
 from ollama_bridge.providers.provider import OPENAI, Alias, Provider
-from ollama_bridge_cli.arguments import AsJson
 
 from . import render, session, spending
+from .arguments import AsJson
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help='Like server.port or aliases."llama3.2".')]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import render, session
+from .arguments import AsJson
 from .session import Session
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def doctor(
     online: Annotated[
         bool, typer.Option("--online", help="Also ask every provider, with its key.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for everything that can be wrong, and tell the remedy."""
     from ollama_bridge.doctor import checks  # they import what no other command needs

@@ -15,9 +15,9 @@ from ollama_bridge.errors import BridgeError, KeyMissing, SettingsInvalid
 from ollama_bridge.providers import address
 from ollama_bridge.providers.presets import DEMO_URL, PRESETS
 from ollama_bridge.providers.provider import Provider
-from ollama_bridge_cli.arguments import AsJson, OneProvider
 
 from . import completing, render, session
+from .arguments import AsJson, OneProvider
 from .session import Session
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from ollama_bridge import __version__, instance, log, process, version
 from ollama_bridge.client import Client
 from ollama_bridge.errors import BridgeError, NotRunning
 from ollama_bridge.providers.presets import DEMO, PRESETS
-from ollama_bridge_cli.arguments import AsJson
 
 from . import guide, render, session, spending
+from .arguments import AsJson
 from .session import Session
 
 _LISTS_SECONDS = 5.0

@@ -7,9 +7,9 @@ import typer
 
 from ollama_bridge import editing
 from ollama_bridge.providers import quirks
-from ollama_bridge_cli.arguments import AsJson
 
 from . import completing, render, session
+from .arguments import AsJson
 
 Model = Annotated[
     str,

@@ -14,9 +14,9 @@ from ollama_bridge.errors import KeyMissing, KeyringUnusable, NotRunning, Settin
 from ollama_bridge.providers import address, quirks
 from ollama_bridge.providers.presets import DEMO_URL, PRESETS
 from ollama_bridge.providers.provider import OLLAMA, Provider
-from ollama_bridge_cli.arguments import AsJson, OneProvider
 
 from . import blanks, completing, keys, render, session
+from .arguments import AsJson, OneProvider
 from .config import in_effect
 from .session import Session
 

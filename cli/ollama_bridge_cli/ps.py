@@ -1,16 +1,17 @@
 """ps: the models in use, like `ollama ps`."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from . import render, session
+from .arguments import AsJson
 
 
 def ps(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which models are in use, and until when."""
     user = session.of(context)

@@ -10,9 +10,9 @@ from ollama_bridge import process
 from ollama_bridge.providers.presets import PRESETS
 from ollama_bridge.service import managers, plan
 from ollama_bridge.service.managers import Manager
-from ollama_bridge_cli.arguments import AsJson
 
 from . import lifecycle, render, session
+from .arguments import AsJson
 from .session import Session
 
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the daemon.")]

@@ -13,6 +13,7 @@ from ollama_bridge.clients import CLIENTS, Client
 from ollama_bridge.errors import BridgeError, NotRunning
 
 from . import guide, render, session
+from .arguments import AsJson
 from .session import Session
 
 _ANY_MODEL = "MODEL"
@@ -37,7 +38,7 @@ def setup(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the change and make none.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set up a client such as VS Code; without one, set up a service, step by step."""
     user = session.of(context)

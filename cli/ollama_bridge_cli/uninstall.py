@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from typing import Annotated
 
 import typer
 
@@ -10,13 +9,14 @@ from ollama_bridge import leftovers, process
 from ollama_bridge.service import managers, plan
 
 from . import lifecycle, render, session
+from .arguments import AsJson
 
 _SECONDS = 20.0
 
 
 def uninstall(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Stop the bridge and take away its service, login entries, logs and state.
 

@@ -140,7 +140,7 @@ class Errand(NamedTuple):
             if found.quirk == quirks.RESPONSES_ONLY:
                 course.before = error
             return True
-        if course.before is not None and course.is_back > was_back:
+        if course.before is not None and course.is_back and not was_back:
             raise course.before from error  # what came after it was about another route
         if refusal.generation and not course.said:
             course.said = printed_calls.reply(refusal.generation, course.body or {})

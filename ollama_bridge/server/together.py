@@ -82,6 +82,10 @@ async def _thoughts(app: "App", body: Any) -> None:
     )
 
 
+async def _heard(_app: "App", _body: Any) -> None:
+    """Nothing: who asks this waits until everything that was told before has been heard."""
+
+
 async def _uploaded(app: "App", digest: Any) -> None:
     app.bridge.blobs[digest] = app.bridge.monotonic()
 
@@ -99,6 +103,7 @@ async def _tried(app: "App", _body: Any) -> None:
 
 
 _ACTIONS: Mapping[str, Callable[["App", Any], Awaitable[Any]]] = {
+    "heard": _heard,
     "learned": _learned,
     "listed": _listed,
     "loaded": _loaded,
