@@ -12,12 +12,17 @@ OURS = (
     "boot.log",
     "crash.log",
     "daemon.json",
+    "facts.json",
     "launchd.log",
     "models/*.json",
     "ollama-bridge.log",
     "ollama-bridge.log.[0-9]",
     "spending.json",
+    "spending.unreadable",
     "tray.log",
+    "trials.json",
+    ".*.json.*",  # half written, by one that was killed
+    "models/.*.json.*",
 )
 """Every file that one of our programs makes there; anything else is the user's and stays."""
 

@@ -6,14 +6,20 @@ import sys
 import pytest
 from daemons import Home
 
-from ollama_bridge import leftovers
+from ollama_bridge import config, ledger, leftovers
 
 
 def test_nothing_is_left(home: Home) -> None:
     home.environ["XDG_CONFIG_HOME"] = str(home.folder / "xdg")
     assert home.run("models", "alias", "mine", "demo/demo").returncode == 0
+    home.state.mkdir()
+    (home.state / ledger.NAME).write_text("broken")
+    config.facts_file(home.state).write_text('{"source": "here", "models": {}, "services": {}}')
+    (home.state / ".daemon.json.a1b2c3d4").write_text("{")
     assert home.run("start", "--port", "0").returncode == 0
     assert home.run("run", "mine", "hello").returncode == 0
+    assert home.run("models", "test", "mine").returncode == 0
+    assert (home.state / "trials.json").exists()
     done = home.run("uninstall")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "pipx uninstall" in done.stderr
