@@ -19,7 +19,6 @@ from ollama_bridge.instance import Instance
 
 Json = dict[str, Any]
 
-
 _PATIENCE = 10.0
 _NOT_RUNNING = "Ollama Bridge is not running; start it with `ollama-bridge start`"
 
