@@ -34,7 +34,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 @pytest.fixture
-def ring(home: Home) -> Home:
+def user(home: Home) -> Home:
     """A home with a keyring; only for processes of their own, which look for theirs at the start."""
     home.environ |= {
         "PYTHON_KEYRING_BACKEND": "file_keyring.Ring",

@@ -83,18 +83,18 @@ def test_the_base_url_is_found_behind_whatever_is_pasted(base: str, pasted: str,
     [("/v1", ""), ("/v1", "/v1/"), ("", "/v1/"), ("/llm/v2", "/llm/v2/chat/completions")],
 )
 def test_three_commands_for_an_address_that_nobody_has_heard_of(
-    ring: Home, base: str, pasted: str
+    user: Home, base: str, pasted: str
 ) -> None:
     with served(Service(base, KEY)) as url:
-        added = ring.run("providers", "add", "lab", url + pasted)
+        added = user.run("providers", "add", "lab", url + pasted)
         assert added.returncode == 0, added.stderr
-        done = ring.run("keys", "set", "lab", "--stdin", stdin=f"{KEY}\n")
+        done = user.run("keys", "set", "lab", "--stdin", stdin=f"{KEY}\n")
         assert done.returncode == 0, done.stderr
-        ring.json("start", "--port", "0")
-        listed = ring.run("models", "list").stdout
+        user.json("start", "--port", "0")
+        listed = user.run("models", "list").stdout
     assert "acme-1" in listed
     assert "acme-2" in listed
-    (row,) = _rows(ring)
+    (row,) = _rows(user)
     assert row["url"] == url + base
 
 
@@ -111,38 +111,38 @@ def _rows(home: Home) -> list[dict[str, Any]]:
     return rows
 
 
-def test_where_every_path_wants_a_key_the_right_one_is_found_with_it(ring: Home) -> None:
+def test_where_every_path_wants_a_key_the_right_one_is_found_with_it(user: Home) -> None:
     service = Service("/api/v1", KEY, guards_all=True)
     with served(service) as url:
-        added = ring.run("providers", "add", "lab", url)
+        added = user.run("providers", "add", "lab", url)
         assert "wants a key" in added.stderr
         assert f"{url}/v1" in added.stderr
-        done = ring.run("keys", "set", "lab", "--stdin", stdin=f"{KEY}\n")
+        done = user.run("keys", "set", "lab", "--stdin", stdin=f"{KEY}\n")
         assert f"listed at {url}/api/v1" in done.stderr
-        ring.json("start", "--port", "0")
-        assert "acme-1" in ring.run("models", "list").stdout
+        user.json("start", "--port", "0")
+        assert "acme-1" in user.run("models", "list").stdout
 
 
-def test_a_preset_at_an_address_of_ones_own(ring: Home) -> None:
+def test_a_preset_at_an_address_of_ones_own(user: Home) -> None:
     with served(Service("/v1", KEY)) as url:
-        added = ring.run("providers", "add", "gpu", url, "--preset", "vllm", "--key", "keyring")
+        added = user.run("providers", "add", "gpu", url, "--preset", "vllm", "--key", "keyring")
         assert added.returncode == 0, added.stderr
-        ring.run("keys", "set", "gpu", "--stdin", stdin=f"{KEY}\n")
-        ring.json("start", "--port", "0")
-        assert "acme-1" in ring.run("models", "list").stdout
-        shown = ring.json("providers", "show", "gpu")
+        user.run("keys", "set", "gpu", "--stdin", stdin=f"{KEY}\n")
+        user.json("start", "--port", "0")
+        assert "acme-1" in user.run("models", "list").stdout
+        shown = user.json("providers", "show", "gpu")
     assert (shown["base_url"], "template_thinking" in shown["quirks"]) == (f"{url}/v1", True)
 
 
-def test_a_known_service_and_a_running_daemon(ring: Home) -> None:
+def test_a_known_service_and_a_running_daemon(user: Home) -> None:
     """The preset's own commands; its address leads to a server here."""
     with served(Service("/v1", KEY)) as url:
-        ring.environ["OPENAI_BASE_URL"] = url
-        ring.write("[providers.demo]\n")
-        ring.json("start", "--port", "0")
-        assert ring.run("providers", "add", "openai").returncode == 0
-        assert ring.run("keys", "set", "openai", "--stdin", stdin=f"{KEY}\n").returncode == 0
-        assert "openai/acme-1" in ring.run("models", "list").stdout
+        user.environ["OPENAI_BASE_URL"] = url
+        user.write("[providers.demo]\n")
+        user.json("start", "--port", "0")
+        assert user.run("providers", "add", "openai").returncode == 0
+        assert user.run("keys", "set", "openai", "--stdin", stdin=f"{KEY}\n").returncode == 0
+        assert "openai/acme-1" in user.run("models", "list").stdout
 
 
 def test_an_address_where_nobody_is_gets_added_with_a_warning(home: Home) -> None:

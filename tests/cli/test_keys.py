@@ -57,65 +57,65 @@ def sources(home: Home) -> dict[str, str]:
     return {row["provider"]: row["source"] for row in home.json("keys", "list")["keys"]}
 
 
-def test_set_list_remove(ring: Home) -> None:
-    ring.write("[providers.groq]\n[providers.demo]\n")
-    assert sources(ring) == {"groq": "missing", "demo": "none"}
-    done = ring.run("keys", "set", "groq", "--stdin", stdin=f" {SECRET}\n")
+def test_set_list_remove(user: Home) -> None:
+    user.write("[providers.groq]\n[providers.demo]\n")
+    assert sources(user) == {"groq": "missing", "demo": "none"}
+    done = user.run("keys", "set", "groq", "--stdin", stdin=f" {SECRET}\n")
     assert (done.returncode, done.stdout) == (0, "")
     assert SECRET not in done.stderr
     assert "White space or quotes" in done.stderr
-    assert sources(ring) == {"groq": "keyring", "demo": "none"}
-    assert SECRET not in ring.config.read_text()
-    row = ring.run("keys", "list").stdout.splitlines()[1].split()
+    assert sources(user) == {"groq": "keyring", "demo": "none"}
+    assert SECRET not in user.config.read_text()
+    row = user.run("keys", "list").stdout.splitlines()[1].split()
     assert row == ["groq", "keyring", f"…{SECRET[-4:]}"]
-    assert ring.run("keys", "remove", "groq").returncode == 0
-    assert sources(ring)["groq"] == "missing"
-    done = ring.run("keys", "remove", "groq")
+    assert user.run("keys", "remove", "groq").returncode == 0
+    assert sources(user)["groq"] == "missing"
+    done = user.run("keys", "remove", "groq")
     assert (done.returncode, done.stderr) == (0, "There was no key for groq.\n")
 
 
-def test_a_key_for_a_known_service_adds_it(ring: Home) -> None:
-    done = ring.run("keys", "set", "mistral", "--stdin", stdin=SECRET)
+def test_a_key_for_a_known_service_adds_it(user: Home) -> None:
+    done = user.run("keys", "set", "mistral", "--stdin", stdin=SECRET)
     assert "Added provider mistral" in done.stderr
-    assert sources(ring) == {"mistral": "keyring"}
+    assert sources(user) == {"mistral": "keyring"}
 
 
-def test_adding_one_hides_none_of_the_environment(ring: Home) -> None:
-    ring.environ["GROQ_API_KEY"] = SECRET
-    ring.run("keys", "set", "mistral", "--stdin", stdin=SECRET)
-    assert sources(ring) == {"groq": "environment GROQ_API_KEY", "mistral": "keyring"}
+def test_adding_one_hides_none_of_the_environment(user: Home) -> None:
+    user.environ["GROQ_API_KEY"] = SECRET
+    user.run("keys", "set", "mistral", "--stdin", stdin=SECRET)
+    assert sources(user) == {"groq": "environment GROQ_API_KEY", "mistral": "keyring"}
 
 
-def test_a_key_for_an_unknown_name_says_what_is_missing(ring: Home) -> None:
-    done = ring.run("keys", "set", "lab", "--stdin", stdin=SECRET)
+def test_a_key_for_an_unknown_name_says_what_is_missing(user: Home) -> None:
+    done = user.run("keys", "set", "lab", "--stdin", stdin=SECRET)
     assert done.returncode == 0
     assert "providers add lab URL" in done.stderr
-    assert not ring.config.exists()
+    assert not user.config.exists()
 
 
-def test_a_key_that_the_settings_do_not_use(ring: Home) -> None:
-    ring.write('[providers.groq]\nkey = "env:MINE"\n')
-    done = ring.run("keys", "set", "groq", "--stdin", stdin=SECRET)
+def test_a_key_that_the_settings_do_not_use(user: Home) -> None:
+    user.write('[providers.groq]\nkey = "env:MINE"\n')
+    done = user.run("keys", "set", "groq", "--stdin", stdin=SECRET)
     assert 'takes its key from "env:MINE"' in done.stderr
 
 
-def test_a_running_daemon_reads_the_new_key(ring: Home) -> None:
+def test_a_running_daemon_reads_the_new_key(user: Home) -> None:
     # nobody listens at port 9, so no key leaves this machine
-    ring.write('[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\n')
-    started = ring.json("start", "--port", "0")
+    user.write('[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    started = user.json("start", "--port", "0")
     assert started["providers"][0]["key_source"] == "none"
-    ring.run("keys", "set", "lab", "--stdin", stdin=SECRET)
-    assert ring.json("status")["providers"][0]["key_source"] == "keyring"
-    assert SECRET not in ring.run("status", "--json").stdout
-    assert SECRET not in (ring.state / "ollama-bridge.log").read_text()
+    user.run("keys", "set", "lab", "--stdin", stdin=SECRET)
+    assert user.json("status")["providers"][0]["key_source"] == "keyring"
+    assert SECRET not in user.run("status", "--json").stdout
+    assert SECRET not in (user.state / "ollama-bridge.log").read_text()
 
 
 @pytest.mark.parametrize("pasted", ["", "two words"])
-def test_what_is_no_key_is_refused(ring: Home, pasted: str) -> None:
-    done = ring.run("keys", "set", "groq", "--stdin", stdin=pasted)
+def test_what_is_no_key_is_refused(user: Home, pasted: str) -> None:
+    done = user.run("keys", "set", "groq", "--stdin", stdin=pasted)
     assert done.returncode == 1
     assert done.stderr.startswith("error: The key for groq is")
-    assert not (ring.folder / "ring.json").exists()
+    assert not (user.folder / "ring.json").exists()
 
 
 @pytest.mark.parametrize("command", [["set", "groq", "--stdin"], ["remove", "groq"]])
@@ -161,12 +161,12 @@ def test_a_plain_file_when_the_user_asks_for_it(home: Home) -> None:
     assert sources(home)["lab"] == "keyring unusable"
 
 
-def test_into_the_keyring_later_takes_the_file_away(ring: Home) -> None:
-    ring.run("keys", "set", "groq", "--stdin", "--insecure-storage", stdin=SECRET)
-    done = ring.run("keys", "set", "groq", "--stdin", stdin=SECRET)
+def test_into_the_keyring_later_takes_the_file_away(user: Home) -> None:
+    user.run("keys", "set", "groq", "--stdin", "--insecure-storage", stdin=SECRET)
+    done = user.run("keys", "set", "groq", "--stdin", stdin=SECRET)
     assert "is deleted" in done.stderr
-    assert sources(ring) == {"groq": "keyring"}
-    assert not (ring.folder / "keys" / "groq.key").exists()
+    assert sources(user) == {"groq": "keyring"}
+    assert not (user.folder / "keys" / "groq.key").exists()
 
 
 def test_a_file_for_a_name_that_no_setting_could_use(home: Home) -> None:
@@ -198,12 +198,12 @@ def test_a_file_for_a_name_that_no_setting_could_use(home: Home) -> None:
         ({"/v1/models": (200, "no JSON")}, "valid", 0),
     ],
 )
-def test_keys_test(ring: Home, replies: dict[str, Any], result: str, code: int) -> None:
+def test_keys_test(user: Home, replies: dict[str, Any], result: str, code: int) -> None:
     with service(replies) as (url, asked):
-        ring.write(f'[providers.lab]\nbase_url = "{url}/v1"\n')
-        ring.run("keys", "set", "lab", "--stdin", stdin=SECRET)
-        done = ring.run("keys", "test", "lab")
-        told = ring.run("keys", "test", "--json")
+        user.write(f'[providers.lab]\nbase_url = "{url}/v1"\n')
+        user.run("keys", "set", "lab", "--stdin", stdin=SECRET)
+        done = user.run("keys", "test", "lab")
+        told = user.run("keys", "test", "--json")
     assert done.returncode == code, done.stdout
     assert done.stdout.startswith(f"lab: {result}")
     assert "<" not in done.stdout
@@ -212,22 +212,22 @@ def test_keys_test(ring: Home, replies: dict[str, Any], result: str, code: int) 
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_keys_test_of_a_service_that_is_not_there(ring: Home) -> None:
-    ring.write('[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\n')
-    done = ring.run("keys", "test", "lab")
+def test_keys_test_of_a_service_that_is_not_there(user: Home) -> None:
+    user.write('[providers.lab]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    done = user.run("keys", "test", "lab")
     assert done.returncode == 1
     assert done.stdout == "lab: unreachable: http://127.0.0.1:9/v1: Connection refused\n"
 
 
-def test_keys_test_without_keys(ring: Home) -> None:
-    ring.write("[providers.demo]\n[providers.groq]\n")
-    done = ring.run("keys", "test")
+def test_keys_test_without_keys(user: Home) -> None:
+    user.write("[providers.demo]\n[providers.groq]\n")
+    done = user.run("keys", "test")
     assert done.returncode == 1
     demo, groq = done.stdout.splitlines()
     assert demo == "demo: no key needed"
     assert groq.startswith("groq: missing: No key for provider groq: store one with")
-    assert ring.run("keys", "test", "demo").returncode == 0
-    assert ring.run("keys", "test", "nope").returncode == 5
+    assert user.run("keys", "test", "demo").returncode == 0
+    assert user.run("keys", "test", "nope").returncode == 5
 
 
 def test_listing_without_a_keyring(home: Home) -> None:
@@ -237,8 +237,8 @@ def test_listing_without_a_keyring(home: Home) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
-def test_the_prompt_hides_the_key(ring: Home) -> None:
-    terminal = Terminal(ring.environ, "keys", "set", "groq")
+def test_the_prompt_hides_the_key(user: Home) -> None:
+    terminal = Terminal(user.environ, "keys", "set", "groq")
     try:
         terminal.until("Key for groq: ")
         terminal.type(f"{SECRET}\n")
@@ -247,4 +247,4 @@ def test_the_prompt_hides_the_key(ring: Home) -> None:
         terminal.close()
     assert code == 0, shown
     assert SECRET not in shown
-    assert sources(ring) == {"groq": "keyring"}
+    assert sources(user) == {"groq": "keyring"}
