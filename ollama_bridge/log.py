@@ -13,10 +13,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 NAME = "ollama-bridge.log"
 FORMATS = ("text", "json")
@@ -34,6 +34,12 @@ SOON = 0.2
 
 Write = Callable[[str], None]
 """Puts whole lines somewhere."""
+
+Fields = Mapping[str, Any]
+"""What is told of one request, in the order in which it is written."""
+
+_root = logging.getLogger()
+_requests = logging.getLogger(REQUESTS)
 
 
 def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> Write:
@@ -69,6 +75,20 @@ def _to(stream: TextIO) -> Write:
             stream.flush()
 
     return write
+
+
+def request(fields: Fields) -> None:
+    """A line about a request that is over.
+
+    A record of logging costs six times as much as the line, so it is made only for other handlers.
+    """
+    if not _requests.isEnabledFor(logging.INFO):
+        return
+    handlers = _root.handlers
+    if len(handlers) == 1 and type(handlers[0]) is Gathering:
+        handlers[0].request(fields)
+    else:
+        _requests.info("%s", _words(fields), extra={"fields": fields})
 
 
 class Place(NamedTuple):
@@ -163,7 +183,15 @@ class Gathering(logging.Handler):
             self._lines.append(f"{self.format(record)}\n")
         except Exception:  # noqa: BLE001 - a line that cannot be made must not end a request
             self.handleError(record)
-        if record.name != REQUESTS or record.levelno > logging.INFO or not self._will_flush():
+        self.flush()
+
+    def request(self, fields: Fields) -> None:
+        """Take a line about a request, which can wait."""
+        form: Any = self.formatter  # one of ours
+        line = f"{form.request(time.time(), fields)}\n"
+        with self.lock or contextlib.nullcontext():
+            self._lines.append(line)
+        if not self._waiting and not self._will_flush():
             self.flush()
 
     def write(self, text: str) -> None:
@@ -184,14 +212,13 @@ class Gathering(logging.Handler):
 
     def _will_flush(self) -> bool:
         """Whether an event loop will write it; where none runs, nothing waits."""
-        if not self._waiting:
-            import asyncio  # by now the server has imported it
+        import asyncio  # by now the server has imported it
 
-            try:
-                asyncio.get_running_loop().call_later(SOON, self.flush)
-            except RuntimeError:
-                return False
-            self._waiting = True
+        try:
+            asyncio.get_running_loop().call_later(SOON, self.flush)
+        except RuntimeError:
+            return False
+        self._waiting = True
         return True
 
 
@@ -224,8 +251,13 @@ class Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as it is written."""
-        line = f"{_time(record)} {record.levelname} {record.name}: {_one_line(record)}"
+        time_ = _time(record.created)
+        line = f"{time_} {record.levelname} {record.name}: {_one_line(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+    def request(self, now: float, fields: Fields) -> str:
+        """The same of a request, without a record."""
+        return f"{_time(now)} INFO {REQUESTS}: {_one_line(_words(fields))}"
 
 
 class Json(logging.Formatter):
@@ -233,16 +265,24 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as it is written."""
-        line = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
-        fields = getattr(record, "fields", None)
-        line |= fields if isinstance(fields, dict) else {"message": record.getMessage()}
+        line = {"time": _time(record.created), "level": record.levelname.lower()}
+        line |= {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
+    def request(self, now: float, fields: Fields) -> str:
+        """The same of a request, without a record."""
+        line = {"time": _time(now), "level": "info", "logger": REQUESTS, **fields}
+        return json.dumps(line, ensure_ascii=False, default=str)
 
-def _time(record: logging.LogRecord) -> str:
-    second, rest = divmod(record.created, 1)
+
+def _words(fields: Fields) -> str:
+    return " ".join([f"{key}={value}" for key, value in fields.items()])
+
+
+def _time(seconds: float) -> str:
+    second, rest = divmod(seconds, 1)
     date, zone = _second(int(second))
     return f"{date}.{int(rest * 1000):03}{zone}"
 
@@ -254,9 +294,9 @@ def _second(second: int) -> tuple[str, str]:
     return text[:19], text[19:]
 
 
-def _one_line(record: logging.LogRecord) -> str:
+def _one_line(message: str) -> str:
     """The message without line ends, which a client could use to write lines of its own."""
-    return record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+    return message.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _ours_or_serious(record: logging.LogRecord) -> bool:

@@ -79,7 +79,6 @@ PAGE = "/_bridge/ui"
 """The page for people: it holds no facts itself, so it is given without the token."""
 
 _log = logging.getLogger("ollama_bridge")
-_requests = logging.getLogger(log.REQUESTS)
 _SLASHES = re.compile(r"/{2,}")
 
 
@@ -264,7 +263,7 @@ class App:
             bridge.errors = self.journal.errors
             self._heap.worked()
             if fields is not None:
-                _requests.info("%s", _Fields(fields), extra={"fields": fields})
+                log.request(fields)
 
     async def _to_admin(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -327,18 +326,9 @@ def _facts_of(app: App) -> "Facts":
 
 
 def _refuse_loop(exchange: Exchange, instance: str) -> None:
-    if exchange.header(_VIA) == instance:
-        raise AsksItself(_LOOP)
-
-
-class _Fields:
-    """`key=value` text, made only if a handler wants it."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def __str__(self) -> str:
-        return " ".join([f"{key}={value}" for key, value in self._fields.items()])
+    for name, value in exchange.scope["headers"]:
+        if name == _VIA and value.decode("latin-1") == instance:
+            raise AsksItself(_LOOP)
 
 
 _STOPPED = UpstreamBroke(

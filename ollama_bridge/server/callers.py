@@ -22,6 +22,9 @@ from ollama_bridge.errors import Forbidden, SettingsInvalid
 KEY = "caller"
 """Where a connection's Caller stands in the state of its requests."""
 
+WHEN_GONE = "when_gone"
+"""Where `Connection.when_gone` stands there."""
+
 ANY = "any"
 ME = "me"
 

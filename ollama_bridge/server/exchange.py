@@ -1,11 +1,13 @@
 """One request of a client and the answer to it, on plain ASGI."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ollama_bridge.errors import BadRequest, BridgeError, UpstreamBroke
 from ollama_bridge.server import flow, straight
+from ollama_bridge.server.callers import WHEN_GONE
 from ollama_bridge.translate import lines
 
 if TYPE_CHECKING:
@@ -113,10 +115,11 @@ class Exchange:
     async def answer(self, body: bytes, *, kind: bytes = JSON, status: int = 200) -> None:
         """A whole reply."""
         length = (b"content-length", b"%d" % len(body))
-        await self._start(status, [(b"content-type", kind), length])
         sent = b"" if self.method == "HEAD" else body
-        self.complete = True
-        await self._send({"type": "http.response.body", "body": sent})
+        with straight.at_once(self._send):
+            await self._start(status, [(b"content-type", kind), length])
+            self.complete = True
+            await self._send({"type": "http.response.body", "body": sent})
 
     async def refuse(self, error: BridgeError) -> None:
         """An error in Ollama's form: one line, plain text in `error` (traps 7 to 10)."""
@@ -132,10 +135,12 @@ class Exchange:
 
     async def line(self, data: bytes, *, last: bool = False) -> None:
         """Part of a streamed reply; the first one sends the status."""
-        if not self.status:
+        if self.status:
+            await self._body(data, last=last)
+            return
+        with straight.at_once(self._send):
             await self._start(200, [(b"content-type", self.stream_kind)])
-        self.complete = last
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+            await self._body(data, last=last)
 
     def push(self, data: bytes) -> Awaitable[None] | None:
         """The same as `line`, done at once; what a slow client leaves to wait for comes back."""
@@ -149,7 +154,7 @@ class Exchange:
         The server's word comes when the client is gone, and also when the reply is complete.
         """
         task = self._work = asyncio.current_task()
-        watch = asyncio.ensure_future(self._cancel_when_gone())
+        let_go = self._watched()
         try:
             await work
         except asyncio.CancelledError:
@@ -159,7 +164,7 @@ class Exchange:
             raise reason from None
         finally:
             self._work = None
-            watch.cancel()
+            let_go()
 
     def cut(self, error: UpstreamBroke) -> None:
         """End the answer now: with that error as its status, or as its last line."""
@@ -167,9 +172,20 @@ class Exchange:
         if self._work is not None:
             self._work.cancel()
 
-    async def _cancel_when_gone(self) -> None:
+    def _watched(self) -> Callable[[], Any]:
+        """Have the work cancelled when the client goes; what comes back ends that."""
+        when_gone = (self.scope.get("state") or {}).get(WHEN_GONE)
+        if when_gone is None:  # another server than ours
+            return asyncio.ensure_future(self._wait_until_gone()).cancel
+        when_gone(self._cancel_when_gone)
+        return functools.partial(when_gone, None)
+
+    async def _wait_until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._cancel_when_gone()
+
+    def _cancel_when_gone(self) -> None:
         if not self.complete and self._work is not None:
             self._gone = True
             self._work.cancel()
@@ -177,6 +193,10 @@ class Exchange:
     def add_headers(self, headers: Headers) -> None:
         """More headers for the reply."""
         self._headers = [*self._headers, *headers]
+
+    async def _body(self, data: bytes, *, last: bool) -> None:
+        self.complete = last
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.status = status

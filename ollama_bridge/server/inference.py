@@ -3,7 +3,7 @@
 The checks come in Ollama's own order (ollama-api 4.5), because clients match on the first one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -186,8 +186,8 @@ async def _idle(
 async def _answer(errand: Errand, request: Request, ask: Ask, raw: bytes) -> None:
     """Send it up, and what comes back down."""
 
-    async def attempt(errand: Errand) -> None:
-        await _ask(errand, request, ask(errand.target, errand.edits))
+    def attempt(errand: Errand) -> Awaitable[None]:
+        return _ask(errand, request, ask(errand.target, errand.edits))
 
     exchange = errand.exchange
     asking = native.by_kind(attempt, exchange.path, raw)
@@ -218,7 +218,8 @@ async def _ask(errand: Errand, request: Request, question: Question) -> None:
     reply = _reply(errand, request, question)
     opened = await errand.open(question.path, body)
     unknown = [stop for stop in stops if stop not in (body.get("stop") or ())]
-    (reply.unfence if request.format else reply.stop_at)(unknown)
+    if request.format or unknown:
+        (reply.unfence if request.format else reply.stop_at)(unknown)
     errand.bridge.touch(errand.entry, request.keep_alive)
     try:
         if request.stream is not False:

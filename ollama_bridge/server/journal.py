@@ -29,8 +29,6 @@ class Journal:
         worker: int = 0,
     ) -> None:
         """`worker` is the number of this process among the daemon's, 0 for the only one."""
-        self.recent: deque[Fields] = deque(maxlen=RECENT)
-        """Finished requests, oldest first."""
         self.failures: deque[Fields] = deque(maxlen=FAILURES)
         """The last failed ones: number, time, model, error."""
         self.errors = 0
@@ -38,17 +36,23 @@ class Journal:
         self._stamp = stamp
         self._monotonic = monotonic
         self._number = 0
-        self._running: dict[Exchange, tuple[str, str, int]] = {}
+        self._running: dict[Exchange, _Begun] = {}
+        self._recent: deque[tuple[str, Fields]] = deque(maxlen=RECENT)
 
     @property
     def exchanges(self) -> list[Exchange]:
         """Everything that is being answered."""
         return list(self._running)
 
+    @property
+    def recent(self) -> list[Fields]:
+        """Finished requests, oldest first."""
+        return [{"time": time, **fields} for time, fields in list(self._recent)]
+
     def begin(self, exchange: Exchange) -> None:
         """A request has come."""
         self._number += 1
-        self._running[exchange] = f"{self._prefix}-{self._number}", self._stamp(), self._monotonic()
+        self._running[exchange] = self._number, self._stamp(), self._monotonic()
 
     def end(self, exchange: Exchange) -> Fields | None:
         """A request is over: its fields, or None when it asked no model and did not fail."""
@@ -58,15 +62,15 @@ class Journal:
             self._remember_failure(log)
         elif "model" not in log:
             return None
-        fields = _fields(exchange, number, self._monotonic() - begun)
-        self.recent.append({"time": time, **fields})
+        fields = self._fields(exchange, number, self._monotonic() - begun)
+        self._recent.append((time, fields))
         return fields
 
     def running(self) -> list[Fields]:
         """The requests that wait for an answer of a model, oldest first."""
         now = self._monotonic()
         return [
-            {"time": time, **_fields(exchange, number, now - begun)}
+            {"time": time, **self._fields(exchange, number, now - begun)}
             for exchange, (number, time, begun) in list(self._running.items())
             if "model" in exchange.log
         ]
@@ -82,23 +86,34 @@ class Journal:
             }
         )
 
+    def _fields(self, exchange: Exchange, number: int, total: int) -> Fields:
+        log = exchange.log
+        client = exchange.scope.get("client") or ("-",)
+        tokens_in, tokens_out = log.get("tokens", (0, 0))
+        fields = {
+            "id": f"{self._prefix}-{number}",
+            "client": client[0],
+            "route": f"{exchange.method} {exchange.path}",
+            "status": exchange.status or 499,
+            "model": log.get("model", "-"),
+            "provider": log.get("provider", "-"),
+            "upstream": log.get("upstream", "-"),
+            "first_ms": _milliseconds(log.get("first", 0)),
+            "total_ms": _milliseconds(total),
+            "tokens_in": tokens_in,
+            "tokens_out": tokens_out,
+        }
+        for key in _SOMETIMES:
+            if value := log.get(key):
+                fields[key] = value
+        return fields
 
-def _fields(exchange: Exchange, number: str, total: int) -> Fields:
-    log = exchange.log
-    client = exchange.scope.get("client") or ("-",)
-    fields = {
-        "id": number,
-        "client": client[0],
-        "route": f"{exchange.method} {exchange.path}",
-        "status": exchange.status or 499,
-        "model": log.get("model", "-"),
-        "provider": log.get("provider", "-"),
-        "upstream": log.get("upstream", "-"),
-        "first_ms": round(log.get("first", 0) / 1e6, 1),
-        "total_ms": round(total / 1e6, 1),
-        "tokens_in": log.get("tokens", (0, 0))[0],
-        "tokens_out": log.get("tokens", (0, 0))[1],
-    }
-    return fields | {
-        key: log[key] for key in ("tries", "estimated", "gone", "error") if log.get(key)
-    }
+
+_SOMETIMES = ("tries", "estimated", "gone", "error")
+
+_Begun = tuple[int, str, int]
+"""Number, time, and the same on the clock that never jumps."""
+
+
+def _milliseconds(nanoseconds: int) -> float:
+    return nanoseconds // 100_000 / 10

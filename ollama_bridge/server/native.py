@@ -32,11 +32,7 @@ def judges(entry: Entry) -> bool:
 def by_kind(openai: Attempt, path: str, raw: bytes) -> Attempt:
     """An attempt in the dialect of whichever provider is asked."""
     table: dict[str, Attempt] = {OPENAI: openai, OLLAMA: functools.partial(pass_on, path, raw)}
-
-    async def attempt(errand: Errand) -> None:
-        await table[errand.provider.kind](errand)
-
-    return attempt
+    return lambda errand: table[errand.provider.kind](errand)
 
 
 async def pass_on(path: str, raw: bytes, errand: Errand) -> None:

@@ -1,7 +1,6 @@
 """The connections to one provider: made when needed, kept for the next request."""
 
 import asyncio
-import contextlib
 import ssl
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -45,8 +44,10 @@ class Pool:
         """
         kept = self._kept()
         if kept is not None:
-            with contextlib.suppress(Stale):
+            try:
                 return await kept.request(head, body)
+            except Stale:
+                pass
         connection = await self._connect()
         return await connection.request(head, body)
 

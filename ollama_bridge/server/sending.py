@@ -5,7 +5,7 @@ the attempts, target by target, for as long as the client has not been told anyt
 """
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from ollama_bridge import spending
@@ -51,12 +51,17 @@ class Errand(NamedTuple):
         """The one that is asked now."""
         return self.target.provider
 
-    async def deliver(self, attempt: "Attempt") -> None:
+    def deliver(self, attempt: "Attempt") -> Coroutine[Any, Any, None]:
         """Answer by the first target that can, trying them in order; the last one's error stands.
 
         Once the client has been told anything there is no second attempt (upstream-quirks 0.7).
         While there is another target nobody waits for this one: pauses are for the last.
         """
+        if len(self.entry.targets) == 1:
+            return self.patiently(attempt)
+        return self._by_the_first(attempt)
+
+    async def _by_the_first(self, attempt: "Attempt") -> None:
         *others, last = self._in_order()
         for target in others:
             try:
@@ -71,10 +76,8 @@ class Errand(NamedTuple):
 
         One whose limit for today is reached is only there where no other is left, to say so.
         """
-        targets = self.entry.targets
-        if len(targets) == 1:
-            return targets
         is_reached = self.bridge.spending.is_reached
+        targets = self.entry.targets
         targets = tuple(t for t in targets if not is_reached(t.provider)) or targets
         lane = self.bridge.lane
         return sorted(targets, key=lambda target: lane(target.provider).is_open())
@@ -96,8 +99,9 @@ class Errand(NamedTuple):
 
     async def attempted(self, attempt: "Attempt") -> None:
         """One attempt, in its turn; the provider's lane learns how it went."""
-        self.bridge.spending.check(self.provider)
-        lane = self.bridge.lane(self.provider)
+        bridge, provider = self.bridge, self.target.provider
+        bridge.spending.check(provider)
+        lane = bridge.lane(provider)
         await lane.enter()
         try:
             await self.taught(attempt)
@@ -239,13 +243,14 @@ class Errand(NamedTuple):
 
     def spent(self, tokens: tuple[int, int], *, estimated: bool = False) -> None:
         """Note what an answer cost: tokens in and out; for the log and for the day's limits."""
-        before = self.exchange.log.get("tokens", (0, 0))
-        self.exchange.log["tokens"] = before[0] + tokens[0], before[1] + tokens[1]
+        provider, log = self.target.provider, self.exchange.log
+        before = log.get("tokens", (0, 0))
+        log["tokens"] = before[0] + tokens[0], before[1] + tokens[1]
         if estimated:
-            self.exchange.log["estimated"] = True
-        usd = spending.cost(*tokens, *self._prices(), self.provider.limits)
+            log["estimated"] = True
+        usd = spending.cost(*tokens, *self._prices(), provider.limits)
         more = spending.Spent(0, *tokens, usd or 0.0, int(estimated), int(usd is None))
-        self.bridge.spending.answered(self.provider.name, more)
+        self.bridge.spending.answered(provider.name, more)
 
     def spent_unpriced(self) -> None:
         """Note an answer that is not paid for by tokens, such as a picture."""
@@ -259,14 +264,15 @@ class Errand(NamedTuple):
 
     def _spend(self) -> None:
         """One more request to the provider; raises LimitReached."""
-        self.bridge.spending.check(self.provider)
-        self.bridge.spending.sent(self.provider.name)
+        book, provider = self.bridge.spending, self.target.provider
+        book.check(provider)
+        book.sent(provider.name)
 
     async def _sent(self, ask: Callable[[Upstream], Awaitable[Opened]]) -> Opened:
-        provider = self.provider
-        self.exchange.answered_by = f"{provider.name}/{self.target.model}"
-        log = self.exchange.log
-        log |= {"model": self.name, "provider": provider.name}
+        exchange, provider = self.exchange, self.target.provider
+        exchange.answered_by = f"{provider.name}/{self.target.model}"
+        log = exchange.log
+        log["model"], log["provider"] = self.name, provider.name
         upstream = await self.bridge.upstream(provider)
         self.watch.sent()
         try:

@@ -9,7 +9,7 @@ chunk. Here, and nowhere else, is decided which client carries a provider's requ
 import re
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ class Carrier(Protocol):
     """Sends requests and brings replies. `send` raises OSError; so is TimeoutError."""
 
     def form(self, request: httpx2.Request, headers: list[tuple[str, str]]) -> Form: ...
-    async def send(self, form: Form, content: bytes) -> Received: ...
+    def send(self, form: Form, content: bytes) -> Awaitable[Received]: ...
     async def aclose(self) -> None: ...
 
 
@@ -84,9 +84,9 @@ class Transport(httpx2.AsyncBaseTransport):
                 raise ValueError(f"the header {key} holds a line end")
         return self._carrier.form(request, headers)
 
-    async def post(self, form: Form, content: bytes) -> Received:
+    def post(self, form: Form, content: bytes) -> Awaitable[Received]:
         """Send one more request of a known form; raises OSError and TimeoutError."""
-        return await self._carrier.send(form, content)
+        return self._carrier.send(form, content)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -104,8 +104,8 @@ class _Direct:
         lines += [f"{key}: {value}" for key, value in headers]
         return "".join([f"{line}\r\n" for line in lines]).encode("latin-1")
 
-    async def send(self, form: bytes, content: bytes) -> Received:
-        return await self._pool.request(form, content)
+    def send(self, form: bytes, content: bytes) -> Awaitable[Received]:
+        return self._pool.request(form, content)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

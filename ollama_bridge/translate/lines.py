@@ -140,10 +140,14 @@ def _head(model: str) -> str:
 
 
 def _end(reason: str, stats: Stats, logprobs: Logprobs | None) -> str:
-    counters = ",".join(
-        f'"{name}":{value}' for name, value in zip(stats._fields, stats, strict=True)
-    )
-    return f'"done":true,"done_reason":"{reason}",{counters}{_logprobs(logprobs)}'
+    return _END % (reason, *stats, _logprobs(logprobs))
+
+
+_END = (
+    '"done":true,"done_reason":"%s",'
+    + ",".join([f'"{name}":%d' for name in Stats._fields])
+    + "%s"
+)
 
 
 def _logprobs(logprobs: Logprobs | None) -> str:

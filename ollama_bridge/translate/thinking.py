@@ -22,25 +22,25 @@ class TagSplitter:
 
     def __init__(self) -> None:
         self._held = ""
-        self._read = self._start
+        self._state = TagSplitter._start  # no bound method: it would keep its object alive
         self.passing = False
         """True once no tag can come any more: pieces may bypass the splitter."""
 
     def feed(self, piece: str) -> tuple[str, str]:
         """The thinking and the text that this piece completes."""
         self._held += piece
-        return self._read()
+        return self._state(self)
 
     def close(self) -> tuple[str, str]:
         """What was held back when the answer ended."""
         rest, self._held = self._held, ""
-        if self._read == self._text_start:
+        if self._state is TagSplitter._text_start:
             return "", ""  # the white space after the closing tag belongs to the tag
-        return (rest, "") if self._read == self._thinking else ("", rest)
+        return (rest, "") if self._state is TagSplitter._thinking else ("", rest)
 
     def switch_off(self) -> str:
         """The text held back so far, because this server has another way to mark its thinking."""
-        return self._pass(self._held) if self._read == self._start else ""
+        return self._pass(self._held) if self._state is TagSplitter._start else ""
 
     def _start(self) -> tuple[str, str]:
         text = self._held.lstrip()
@@ -49,21 +49,21 @@ class TagSplitter:
         if not text.startswith(OPEN):
             return "", self._pass(self._held)
         self._held = text[len(OPEN) :]
-        self._read = self._thinking_start
-        return self._read()
+        self._state = TagSplitter._thinking_start
+        return self._thinking_start()
 
     def _thinking_start(self) -> tuple[str, str]:
         self._held = self._held.lstrip()
         if not self._held:
             return "", ""
-        self._read = self._thinking
-        return self._read()
+        self._state = TagSplitter._thinking
+        return self._thinking()
 
     def _thinking(self) -> tuple[str, str]:
         thought, tag, rest = self._held.partition(CLOSE)
         if tag:
-            self._held, self._read = rest, self._text_start
-            return thought.rstrip(), self._read()[1]
+            self._held, self._state = rest, TagSplitter._text_start
+            return thought.rstrip(), self._text_start()[1]
         keep = _possible_tag(self._held)
         cut = len(self._held[: len(self._held) - keep].rstrip())
         thought, self._held = self._held[:cut], self._held[cut:]
@@ -74,7 +74,7 @@ class TagSplitter:
         return "", self._pass(text) if text else ""
 
     def _pass(self, text: str) -> str:
-        self._held, self.passing, self._read = "", True, self._all
+        self._held, self.passing, self._state = "", True, TagSplitter._all
         return text
 
     def _all(self) -> tuple[str, str]:

@@ -116,6 +116,8 @@ class Gatherer:
 
     def close(self, names: Mapping[str, str], seed: str) -> list[Call]:
         """All calls in order, by the client's names; raises Unusable for one that is cut off."""
+        if not self._open:
+            return []
         calls: list[Call] = []
         used: set[str] = set()
         for pieces in self._open:
