@@ -71,7 +71,7 @@ class Exchange:
         self._work: asyncio.Task[Any] | None = None
         self._receive = receive
         self._send = send
-        self._write = straight.writer(send)
+        self._way = straight.way(send)
         self._headers = headers
 
     @property
@@ -115,11 +115,11 @@ class Exchange:
     async def answer(self, body: bytes, *, kind: bytes = JSON, status: int = 200) -> None:
         """A whole reply."""
         length = (b"content-length", b"%d" % len(body))
-        sent = b"" if self.method == "HEAD" else body
-        with straight.at_once(self._send):
-            await self._start(status, [(b"content-type", kind), length])
-            self.complete = True
-            await self._send({"type": "http.response.body", "body": sent})
+        headers = self._begin(status, [(b"content-type", kind), length])
+        self.complete = True
+        if self._way is None or not self._way.answer(status, headers, body, last=True):
+            await self._start(status, headers)
+            await self._body(b"" if self.method == "HEAD" else body, last=True)
 
     async def refuse(self, error: BridgeError) -> None:
         """An error in Ollama's form: one line, plain text in `error` (traps 7 to 10)."""
@@ -135,16 +135,20 @@ class Exchange:
 
     async def line(self, data: bytes, *, last: bool = False) -> None:
         """Part of a streamed reply; the first one sends the status."""
-        if self.status:
-            await self._body(data, last=last)
+        way = self._way
+        self.complete = last
+        if not self.status:
+            headers = self._begin(200, [(b"content-type", self.stream_kind)])
+            if way is not None and way.answer(200, headers, data, last=last):
+                return
+            await self._start(200, headers)
+        elif last and way is not None and way.end(data):
             return
-        with straight.at_once(self._send):
-            await self._start(200, [(b"content-type", self.stream_kind)])
-            await self._body(data, last=last)
+        await self._body(data, last=last)
 
     def push(self, data: bytes) -> Awaitable[None] | None:
         """The same as `line`, done at once; what a slow client leaves to wait for comes back."""
-        if self._write is not None and self.status and self._write(data):
+        if self._way is not None and self.status and self._way.chunk(data):
             return None
         return flow.begun(self.line(data))
 
@@ -194,16 +198,19 @@ class Exchange:
         """More headers for the reply."""
         self._headers = [*self._headers, *headers]
 
-    async def _body(self, data: bytes, *, last: bool) -> None:
-        self.complete = last
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-
-    async def _start(self, status: int, headers: Headers) -> None:
+    def _begin(self, status: int, headers: Headers) -> Headers:
+        """From here on there is an answer; its headers are all that are known by now."""
         self.status = status
         headers += self._headers
         if self.answered_by:
             headers.append((ANSWERED_BY, self.answered_by.encode("latin-1", "replace")))
+        return headers
+
+    async def _start(self, status: int, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _body(self, data: bytes, *, last: bool) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
 class _TooLarge(BadRequest):

@@ -2,7 +2,7 @@
 
 import asyncio
 import types
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 
@@ -49,15 +49,30 @@ class Received(Protocol):
     async def read(self) -> bytes:
         """The next bytes; b"" at the end. Raises OSError and TimeoutError."""
 
-    async def push(self, sink: Sink) -> None:
-        """Give the body to the sink; returns at its end, or when the sink has had enough."""
+    async def push(self, sink: Sink, quiet: float) -> None:
+        """Give the body to the sink; returns at its end, or when the sink has had enough.
+
+        Raises TimeoutError when nothing but signs of life has come for `quiet` seconds, or up to
+        twice that.
+        """
 
     async def aclose(self, patience: float = 0.0) -> None:
         """Give the connection back; a body that does not end within `patience` seconds is cut."""
 
 
-async def pull(received: Received, sink: Sink) -> None:
+async def pull(received: Received, sink: Sink, quiet: float) -> None:
     """`push` for a reply that can only be read."""
+    loop = asyncio.get_running_loop()
+    within = asyncio.timeout(None)
+    watch = Watch(sink, quiet, lambda: within.reschedule(loop.time()))
+    try:
+        async with within:
+            await _pull(received, sink)
+    finally:
+        watch.stop()
+
+
+async def _pull(received: Received, sink: Sink) -> None:
     while not sink.over:
         try:
             async with asyncio.timeout(sink.patience):
@@ -70,6 +85,36 @@ async def pull(received: Received, sink: Sink) -> None:
             return
         if (slow := sink.take(data)) is not None:
             await slow
+
+
+class Watch:
+    """Tells when a sink has been told nothing for that long, or up to twice that.
+
+    One timer a stream, which looks whether anything came since it last looked: a chunk costs
+    nothing.
+    """
+
+    __slots__ = ("_quiet", "_seconds", "_sink", "_timer")
+
+    def __init__(self, sink: Sink, seconds: float, quiet: Callable[[], None]) -> None:
+        self._sink = sink
+        self._seconds = seconds
+        self._quiet = quiet
+        self._begin()
+
+    def stop(self) -> None:
+        """It does not matter any more."""
+        self._timer.cancel()
+
+    def _begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        if self._sink.told:
+            self._sink.told = False
+            self._begin()
+        else:
+            self._quiet()
 
 
 async def drain(received: Received, patience: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httptools
 
-from ollama_bridge.server.flow import Sink
+from ollama_bridge.server.flow import Sink, Watch
 
 HELD = 256 * 1024
 """Bytes of a body that wait for their reader before reading stops."""
@@ -307,15 +307,17 @@ class Response:
             await self._change()
         return self._taken()
 
-    async def push(self, sink: Sink) -> None:
+    async def push(self, sink: Sink, quiet: float) -> None:
         """Give every read to the sink as it arrives; one task wakes up, once, at the end."""
         self._sink = sink
+        watch = Watch(sink, quiet, self._lose_hope)
         try:
             self._deliver()
             while not self._is_delivered():
                 await self._change()
         finally:
             self._sink = None
+            watch.stop()
             self._stop_timer()
             if self._slow is not None:
                 self._slow.cancel()
@@ -426,6 +428,9 @@ class Response:
     def _lose_patience(self) -> None:
         self._enough = True
         self._wake()
+
+    def _lose_hope(self) -> None:
+        self.fail(TimeoutError("nothing but signs of life"))
 
     def _is_delivered(self) -> bool:
         if self._slow is not None:

@@ -150,8 +150,8 @@ class _Received:
         connection = self._response.connection
         return connection is not None and connection.transport is None
 
-    async def push(self, sink: flow.Sink) -> None:
-        await flow.pull(self, sink)
+    async def push(self, sink: flow.Sink, quiet: float) -> None:
+        await flow.pull(self, sink, quiet)
 
     async def aclose(self, patience: float = 0.0) -> None:
         if patience and not self.complete:

@@ -1,91 +1,103 @@
 """A reply's way past ASGI: straight into the connection of the server that is used.
 
-Strategy: ASGI costs a message, two coroutines and a dozen checks for a chunk that needs none of
-them once its reply has begun. Where the server is uvicorn on httptools, the chunk is framed here
-and written, as long as the connection is in good order; any other server gets its message.
-ASGI also writes a head before there is a body: here the two leave in one piece, for one system
-call costs as much as it costs to make ten lines.
+Strategy: ASGI costs two messages, two coroutines and a dozen checks for what is one write. Where
+the server is uvicorn on httptools, what it would write is made here and written, in one piece, as
+long as the connection is in good order. Whatever is not plain goes through ASGI all the same, and
+so does everything for another server: each method tells whether it wrote.
 """
 
-import contextlib
-from collections.abc import Callable
-from types import TracebackType
+import re
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+Headers = list[tuple[bytes, bytes]]
+
 JOINED = 64 * 1024
-"""Pieces up to this size, together, are copied into one."""
+"""Bodies up to this size are copied behind their head; larger ones are written beside it."""
 
-Write = Callable[[bytes], bool]
-"""Writes a chunk; False where ASGI has to be asked: the client is slow, gone or takes no chunks."""
+_NOT_PLAIN = re.compile(rb"[\r\n\0]")
+_END = b"0\r\n\r\n"
 
 
-def writer(send: Any) -> Write | None:
-    """Writes what `send` would send as a body that goes on; None where the server is another."""
-    cycle = _cycle(send)
-    if cycle is None:
-        return None
-    flow, connection = cycle.flow, cycle.transport
+class Straight:
+    """uvicorn's own object for one request and its answer, used as uvicorn itself uses it."""
 
-    def write(chunk: bytes) -> bool:
-        if flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
+    __slots__ = ("_cycle", "_flow", "_write")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._flow = cycle.flow
+        self._write = cycle.transport.write
+
+    def answer(self, status: int, headers: Headers, body: bytes, *, last: bool) -> bool:
+        """Head and body, or the head and the first part of a body that goes on."""
+        cycle = self._cycle
+        if self._is_blocked() or cycle.response_started or cycle.scope["method"] == "HEAD":
             return False
-        connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        chunked = True
+        lines = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            if name == b"connection" or _NOT_PLAIN.search(value):
+                return False
+            if name == b"content-length":
+                chunked = False
+            lines += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        if chunked:
+            lines.append(b"transfer-encoding: chunked\r\n\r\n")
+            lines.append(_chunk(body, last=last))
+        else:
+            lines.append(b"\r\n")
+            lines.append(body)
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        cycle.chunked_encoding = chunked
+        if len(body) <= JOINED:
+            self._write(b"".join(lines))
+        else:
+            cycle.transport.writelines((b"".join(lines[:-1]), lines[-1]))
+        if last:
+            self._end()
         return True
 
-    return write
+    def chunk(self, data: bytes) -> bool:
+        """A part of a body that goes on."""
+        cycle = self._cycle
+        if self._flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
+            return False
+        self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    def end(self, data: bytes) -> bool:
+        """The last part of a body."""
+        cycle = self._cycle
+        if self._is_blocked() or not cycle.chunked_encoding or cycle.response_complete:
+            return False
+        self._write(_chunk(data, last=True))
+        self._end()
+        return True
+
+    def _is_blocked(self) -> bool:
+        """Whether the client is slow, or gone."""
+        return self._flow.write_paused or self._cycle.disconnected
+
+    def _end(self) -> None:
+        cycle = self._cycle
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
 
-def at_once(send: Any) -> contextlib.AbstractContextManager[Any]:
-    """What is sent within leaves in one piece at the end, where the server is the one that is used.
-
-    Only for what is sent without waiting for anybody else.
-    """
-    cycle = _cycle(send)
-    return contextlib.nullcontext() if cycle is None else _Piece(cycle)
-
-
-class _Piece:
-    """Stands in for a connection's transport and gathers what is written."""
-
-    __slots__ = ("_cycle", "_parts", "_transport")
-
-    def __init__(self, cycle: Any) -> None:
-        self._cycle = cycle
-        self._transport = cycle.transport
-        self._parts: list[bytes] = []
-
-    def __enter__(self) -> None:
-        self._cycle.transport = self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._cycle.transport = self._transport
-        self._leave()
-
-    # what uvicorn does with a transport
-
-    def write(self, data: bytes) -> None:
-        self._parts.append(data)
-
-    def close(self) -> None:
-        self._leave()
-        self._transport.close()
-
-    def _leave(self) -> None:
-        parts, self._parts = self._parts, []
-        if not parts or self._transport.is_closing():
-            return
-        if sum(map(len, parts)) <= JOINED:
-            self._transport.write(b"".join(parts))
-        else:
-            self._transport.writelines(parts)
-
-
-def _cycle(send: Any) -> Any:
-    """uvicorn's own name for one request and its answer."""
+def way(send: Any) -> Straight | None:
+    """The way past this `send`; None where the server is another."""
     cycle = getattr(send, "__self__", None)
-    return cycle if type(cycle).__module__ == "uvicorn.protocols.http.httptools_impl" else None
+    return Straight(cycle) if type(cycle) is RequestResponseCycle else None
+
+
+def _chunk(data: bytes, *, last: bool) -> bytes:
+    said = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+    return said + _END if last else said

@@ -4,11 +4,9 @@ Strategy: `client.post(..., cast_to=Response, stream=True)` gives the raw reply;
 it is good at (credentials, URLs, error classes) and builds no object for a chunk.
 """
 
-import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -338,8 +336,7 @@ class Opened:
     async def push(self, sink: Sink) -> None:
         """Every read to the sink as it comes; until the end, or until the sink has had enough."""
         try:
-            async with _NoLongerQuiet(sink, self._longest):
-                await self._reply.push(sink)
+            await self._reply.push(sink, self._longest)
         except OSError as error:
             raise self._broke(error) from error
 
@@ -397,40 +394,6 @@ class _Kept:
             )
 
 
-class _NoLongerQuiet:
-    """Ends with TimeoutError when nothing but signs of life has come for that long, or twice that.
-
-    One timer a stream, which looks whether anything came since it last looked: a chunk costs
-    nothing.
-    """
-
-    def __init__(self, sink: Sink, seconds: float) -> None:
-        self._sink = sink
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._within = asyncio.timeout(None)
-
-    async def __aenter__(self) -> None:
-        self._timer = self._loop.call_later(self._seconds, self._look)
-        await self._within.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        await self._within.__aexit__(kind, error, trace)
-
-    def _look(self) -> None:
-        if self._sink.told:
-            self._sink.told = False
-            self._timer = self._loop.call_later(self._seconds, self._look)
-        else:
-            self._within.reschedule(self._loop.time())
-
-
 def _received(response: Any) -> Received:
     """The reply in what the SDK hands out; an injected client's has to be read through itself."""
     received: Received | None = response.extensions.get("reply")
@@ -457,8 +420,8 @@ class _Classic:
         self.complete = not data
         return data
 
-    async def push(self, sink: Sink) -> None:
-        await flow.pull(self, sink)
+    async def push(self, sink: Sink, quiet: float) -> None:
+        await flow.pull(self, sink, quiet)
 
     async def aclose(self, patience: float = 0.0) -> None:  # noqa: ARG002 - nothing is pooled here
         await self._response.aclose()

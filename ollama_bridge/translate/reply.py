@@ -127,10 +127,7 @@ class Reply:
             return b""
         said: list[bytes] = []
         try:
-            for payload in self._sse.feed(data):
-                said.append(self._payload(payload))
-                if self.over:
-                    break
+            self._events(self._sse.feed(data), said)
         except UpstreamBroke as error:
             said.append(self._fail(error))
         return b"".join(said)
@@ -148,7 +145,7 @@ class Reply:
             return b""
         said: list[bytes] = []
         try:
-            said.extend(self._payload(payload) for payload in self._sse.close() if not self.over)
+            self._events(self._sse.close(), said)
             said.append(self._last())
         except UpstreamBroke as error:
             said.append(self._fail(error))
@@ -161,16 +158,19 @@ class Reply:
             return b""
         return self.close() if self.finished else self._fail(error)
 
+    def _events(self, payloads: Sequence[bytes], said: list[bytes]) -> None:
+        for payload in payloads:
+            if self.over:
+                return
+            if payload == DONE:
+                self._ended = self.over = True
+            else:
+                said.append(self._event(payload))
+
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error
         self.over = True
         return self._rest() + self._writer.failed(error)
-
-    def _payload(self, payload: bytes) -> bytes:
-        if payload == DONE:
-            self._ended = self.over = True
-            return b""
-        return self._event(payload)
 
     def _loosely(self, payload: bytes) -> openai.Chunk:
         try:
@@ -247,6 +247,8 @@ class Reply:
         if content:
             if type(content) is list:
                 said += self._parts(content)
+            elif self._tags.passing:
+                said += self._say(content)  # type: ignore[arg-type]
             else:
                 said += self._text(content)  # type: ignore[arg-type]
         elif delta.refusal:

@@ -17,13 +17,17 @@ def text(ns: int) -> str:
 
 def stamper(clock: Callable[[], int]) -> Callable[[], str]:
     """Tells the time of `clock` (nanoseconds) as text; formats the date once a second."""
-    known, prefix = -1, ""
+    begin, prefix = -NANOSECONDS, ""
 
     def stamp() -> str:
-        nonlocal known, prefix
-        second, rest = divmod(clock(), NANOSECONDS)
-        if second != known:
-            known, prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}."
+        nonlocal begin, prefix
+        now = clock()
+        rest = now - begin
+        if not 0 <= rest < NANOSECONDS:
+            rest = now % NANOSECONDS
+            begin = now - rest
+            second = begin // NANOSECONDS
+            prefix = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}."
         return f"{prefix}{rest:09}Z"
 
     return stamp

@@ -237,8 +237,8 @@ class Bytes:
                 return data
         return b""
 
-    async def push(self, sink: flow.Sink) -> None:
-        await flow.pull(self, sink)
+    async def push(self, sink: flow.Sink, quiet: float) -> None:
+        await flow.pull(self, sink, quiet)
 
     async def aclose(self, patience: float = 0.0) -> None: ...
 

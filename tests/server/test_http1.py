@@ -15,6 +15,8 @@ from ollama_bridge.server.pool import Origin, Pool
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"content-length: 5\r\n\r\nhello"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+QUIET = 60.0
+
 HEAD = b"POST /v1/x HTTP/1.1\r\nhost: here\r\n"
 
 Answer = Callable[["Peer"], Awaitable[None]]
@@ -124,7 +126,7 @@ class Gathering:
 
 
 async def pushed(pool: Pool) -> None:
-    await (await pool.request(HEAD, b"")).push(Gathering())
+    await (await pool.request(HEAD, b"")).push(Gathering(), QUIET)
 
 
 REPLIES = {
@@ -160,7 +162,7 @@ async def test_trailers_do_not_become_headers_of_the_next_reply() -> None:
         for _ in range(2):
             response = await pool.request(HEAD, b"")
             assert response.headers == {"transfer-encoding": "chunked"}
-            await response.push(Gathering())
+            await response.push(Gathering(), QUIET)
 
 
 async def test_a_body_that_the_close_ends() -> None:
@@ -361,7 +363,7 @@ async def test_no_more_is_read_than_the_taker_takes() -> None:
     async with talking(pour) as (pool, _):
         response = await pool.request(HEAD, b"")
         sink = Slow(enough=100 * HELD)
-        pushing = asyncio.ensure_future(response.push(sink))
+        pushing = asyncio.ensure_future(response.push(sink, QUIET))
         before = -1
         while before != sent:  # until it stands still
             before = sent
@@ -406,7 +408,7 @@ async def test_what_a_sink_raises_reaches_the_caller_and_cuts_the_connection() -
     async with talking(saying(HELLO)) as (pool, server):
         response = await pool.request(HEAD, b"")
         with pytest.raises(LookupError, match="hello"):
-            await response.push(Failing())
+            await response.push(Failing(), QUIET)
         await response.aclose()
         assert await whole(pool) == b"hello"
         assert server.connections <= 2
@@ -425,7 +427,7 @@ async def test_a_finished_body_with_a_late_end_keeps_its_connection() -> None:
     async with talking(answer) as (pool, server):
         response = await pool.request(HEAD, b"")
         sink = Gathering(enough=5)
-        await response.push(sink)
+        await response.push(sink, QUIET)
         assert sink.parts == [b"hello"]
         await response.aclose(patience=5)
         proceed.set()
@@ -446,7 +448,7 @@ async def test_a_body_without_end_is_cut() -> None:
 
     async with talking(answer) as (pool, _):
         response = await pool.request(HEAD, b"")
-        await response.push(Gathering(enough=5))
+        await response.push(Gathering(enough=5), QUIET)
         await response.aclose(patience=0.01)
         await asyncio.wait_for(closed.wait(), 5)
 
@@ -463,7 +465,7 @@ async def test_a_sink_without_patience_is_left_alone() -> None:
     async with talking(answer) as (pool, _):
         response = await pool.request(HEAD, b"")
         sink = Hurried()
-        await asyncio.wait_for(response.push(sink), 5)
+        await asyncio.wait_for(response.push(sink, QUIET), 5)
         assert sink.parts == [b"hello"]
         await response.aclose()
 
