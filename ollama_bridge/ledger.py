@@ -1,7 +1,7 @@
 """The file that keeps today's spending over a restart.
 
 Strategy: counts change with every request, a disk takes milliseconds. So they are written whole, in
-a thread, a moment after the first change; a daemon that is killed forgets no more than that moment.
+a thread, some seconds after the first change; a daemon that is killed forgets no more than those.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ollama_bridge.spending import Daybook
 
 NAME = "spending.json"
 
-SOON = 1.0
+SOON = 5.0
 """Seconds that counts may wait to be written."""
 
 _log = logging.getLogger("ollama_bridge")

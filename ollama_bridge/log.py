@@ -209,10 +209,7 @@ class Gathering(logging.Handler):
                 return
             form: Any = self.formatter  # one of ours, where there are requests
             text = "".join(
-                [
-                    line if isinstance(line, str) else f"{form.request(*line)}\n"
-                    for line in lines
-                ]
+                [line if isinstance(line, str) else f"{form.request(*line)}\n" for line in lines]
             )
             for write in self._sinks:
                 write(text)

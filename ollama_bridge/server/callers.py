@@ -8,8 +8,10 @@ answer. Connections from other machines are none of this module's business: `ser
 """
 
 import enum
+import functools
 import ipaddress
 import os
+import select
 import socket
 import struct
 import sys
@@ -46,15 +48,15 @@ class Caller:
     __slots__ = ("_here", "_there", "_user")
 
     def __init__(self, there: Any, here: Any) -> None:
-        self._there: End | None = _end(there)
-        self._here: End | None = _end(here)
+        self._there = there
+        self._here = here
         self._user: int | Unknown | None = None
 
     @property
     def user(self) -> int | Unknown:
         """The number of the user whose process it is."""
         if self._user is None:
-            self._user = _owner(self._there, self._here)
+            self._user = _owner(_end(self._there), _end(self._here))
         return self._user
 
 
@@ -120,12 +122,18 @@ def _end(address: Any) -> End | None:
     """An end as it is compared: without scope, and in IPv4 where it is IPv4 in disguise."""
     if not address or not isinstance(address[1], int):
         return None
+    host = _host(str(address[0]))
+    return (host, address[1]) if host else None
+
+
+@functools.lru_cache(maxsize=64)
+def _host(text: str) -> str:
     try:
-        host = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        host = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return None
+        return ""
     mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
-    return str(mapped or host), address[1]
+    return str(mapped or host)
 
 
 def _owner(there: End | None, here: End | None) -> int | Unknown:
@@ -168,22 +176,67 @@ _ANSWER_REST = struct.Struct("=IIIII")  # expires, queues, user, inode
 _ENDS_AT = _HEADER.size + 4
 _REST_AT = _ENDS_AT + _SOCKET_ENDS.size + _SOCKET_REST.size
 _PATIENCE = 0.2
+_THE_KERNEL = 0
+_LATE = 16
+"""Most answers to other questions that are read before ours."""
+
+
+class _Kernel:
+    """The kernel's service for sockets; its own socket stays open from one question to the next.
+
+    An answer that comes too late stays there: the number of its question tells it apart.
+    """
+
+    def __init__(self) -> None:
+        self._channel: socket.socket | None = None
+        self._number = 0
+
+    def answer(self, question: bytes) -> tuple[int, bytes]:
+        """Kind and text of the answer; raises OSError."""
+        try:
+            return self._answer(question)
+        except OSError:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+            raise
+
+    def _answer(self, question: bytes) -> tuple[int, bytes]:
+        family = getattr(socket, "AF_NETLINK", None)
+        if family is None:
+            raise OSError
+        if self._channel is None:
+            self._channel = socket.socket(family, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+            self._channel.setblocking(False)
+        self._number = self._number % 0x7FFFFFFF + 1
+        size = _HEADER.size + len(question)
+        head = _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _REQUEST, self._number, 0)
+        self._channel.sendto(head + question, (0, 0))
+        for _ in range(_LATE):
+            answer, (sender, _) = self._received(self._channel)
+            _, kind, _, number, _ = _HEADER.unpack_from(answer)
+            if number == self._number and sender == _THE_KERNEL:
+                return kind, answer
+        raise TimeoutError
+
+    def _received(self, channel: socket.socket) -> Any:
+        """What comes next; it is there already, as a rule: the kernel answers while it is asked."""
+        try:
+            return channel.recvfrom(4096)
+        except BlockingIOError:
+            if not select.select([channel], [], [], _PATIENCE)[0]:
+                raise TimeoutError from None
+            return channel.recvfrom(4096)
+
+
+_kernel = _Kernel()
 
 
 def _ask(there: End, here: End) -> tuple[int, int] | None:
     """User and inode of the socket at `there` that is connected to `here`."""
     ends = _SOCKET_ENDS.pack(there[1], here[1], _packed(there[0]), _packed(here[0]))
     question = _QUESTION.pack(_family(there[0]), socket.IPPROTO_TCP, 0, 0, _ANY_STATE)
-    body = question + ends + _SOCKET_REST.pack(0, _ANY_COOKIE, _ANY_COOKIE)
-    head = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, 1, 0)
-    netlink = getattr(socket, "AF_NETLINK", None)
-    if netlink is None:
-        raise OSError
-    with socket.socket(netlink, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG) as channel:
-        channel.settimeout(_PATIENCE)
-        channel.sendto(head + body, (0, 0))
-        answer = channel.recv(4096)
-    _, kind, *_ = _HEADER.unpack_from(answer)
+    kind, answer = _kernel.answer(question + ends + _SOCKET_REST.pack(0, _ANY_COOKIE, _ANY_COOKIE))
     if kind != _SOCK_DIAG_BY_FAMILY or len(answer) < _REST_AT + _ANSWER_REST.size:
         return None
     if _SOCKET_ENDS.unpack_from(answer, _ENDS_AT)[:2] != (there[1], here[1]):
@@ -196,6 +249,7 @@ def _family(host: str) -> int:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
+@functools.lru_cache(maxsize=64)
 def _packed(host: str) -> bytes:
     return socket.inet_pton(_family(host), host).ljust(16, b"\0")
 

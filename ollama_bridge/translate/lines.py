@@ -144,9 +144,7 @@ def _end(reason: str, stats: Stats, logprobs: Logprobs | None) -> str:
 
 
 _END = (
-    '"done":true,"done_reason":"%s",'
-    + ",".join([f'"{name}":%d' for name in Stats._fields])
-    + "%s"
+    '"done":true,"done_reason":"%s",' + ",".join([f'"{name}":%d' for name in Stats._fields]) + "%s"
 )
 
 

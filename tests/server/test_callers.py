@@ -54,6 +54,26 @@ def test_the_system_tells_the_user(
 
 
 @LINUX
+def test_a_late_answer_to_another_question_is_not_believed(
+    connection: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is asked by one socket, on which answers may wait that nobody read in time."""
+    assert caller(connection[1]).user == os.geteuid()
+    kernel = callers._kernel
+    assert kernel._channel is not None
+    kind = callers._SOCK_DIAG_BY_FAMILY
+    head = callers._HEADER.pack(callers._HEADER.size, kind, callers._REQUEST, 2**31, 0)
+    for _ in range(3):
+        kernel._channel.sendto(head, (0, 0))  # no question at all: an error comes back
+    assert caller(connection[1]).user == os.geteuid()
+    for _ in range(callers._LATE):
+        kernel._channel.sendto(head, (0, 0))
+    with pytest.raises(TimeoutError):
+        kernel.answer(b"")
+    assert caller(connection[1]).user == os.geteuid(), "by a socket of its own again"
+
+
+@LINUX
 def test_an_end_that_was_closed_has_no_user(
     connection: tuple[socket.socket, socket.socket],
 ) -> None:

@@ -80,9 +80,7 @@ def state(cycle: Any) -> dict[str, Any]:
 async def test_whole_answers_look_the_same_either_way(
     status: int, size: int, method: str, keep_alive: bool
 ) -> None:
-    short, long = (
-        begun(method=method, keep_alive=keep_alive, asgi=asgi) for asgi in (False, True)
-    )
+    short, long = (begun(method=method, keep_alive=keep_alive, asgi=asgi) for asgi in (False, True))
     for exchange, _, _ in (short, long):
         exchange.answered_by = "groq/llama"
         await exchange.answer(b"x" * size, status=status)
