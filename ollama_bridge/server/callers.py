@@ -207,7 +207,7 @@ class _Kernel:
             raise OSError
         if self._channel is None:
             self._channel = socket.socket(family, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
-            self._channel.setblocking(False)
+            self._channel.settimeout(0.0)
         self._number = self._number % 0x7FFFFFFF + 1
         size = _HEADER.size + len(question)
         head = _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _REQUEST, self._number, 0)

@@ -72,6 +72,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._way = straight.way(send)
+        self._put: Callable[[bytes], bool] = _nothing_put
         self._headers = headers
 
     @property
@@ -148,7 +149,7 @@ class Exchange:
 
     def push(self, data: bytes) -> Awaitable[None] | None:
         """The same as `line`, done at once; what a slow client leaves to wait for comes back."""
-        if self._way is not None and self.status and self._way.chunk(data):
+        if self._put(data):
             return None
         return flow.begun(self.line(data))
 
@@ -201,6 +202,8 @@ class Exchange:
     def _begin(self, status: int, headers: Headers) -> Headers:
         """From here on there is an answer; its headers are all that are known by now."""
         self.status = status
+        if self._way is not None:
+            self._put = self._way.chunk
         headers += self._headers
         if self.answered_by:
             headers.append((ANSWERED_BY, self.answered_by.encode("latin-1", "replace")))
@@ -211,6 +214,11 @@ class Exchange:
 
     async def _body(self, data: bytes, *, last: bool) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+
+def _nothing_put(_data: bytes) -> bool:
+    """For a reply that has not begun, and for other servers."""
+    return False
 
 
 class _TooLarge(BadRequest):

@@ -28,6 +28,9 @@ DRAIN = 0.05
 _EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
 """How an event stream begins: with a field, or with a comment."""
 
+(_QUOTE,) = b'"'
+"""As a number: that takes a tenth of what the search for a text takes."""
+
 MOST = 64 * 1024 * 1024
 """Bytes of a whole reply that is called a stream."""
 
@@ -151,8 +154,9 @@ def _without_key(opened: Opened, reply: Reply, said: bytes) -> bytes:
 class _Sink:
     """A stream on its way through the translator; or what is called one and is a JSON object."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, say: Callable[[bytes], Awaitable[None] | None]) -> None:
         self._reply = reply
+        self._say = say
         self.over = False
         self.patience: float | None = None
         self.told = False
@@ -169,10 +173,11 @@ class _Sink:
             return self._reply.close()
         return self._reply.whole(b"".join(self._object)) + self._reply.close()
 
-    def _fed(self, data: bytes) -> bytes:
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """One read; what comes back has to be awaited before the next one."""
         reply = self._reply
         said = reply.feed(data) if self._begun else self._first(data)
-        if b'"' in data:  # every event has a quotation mark; a comment's would do no harm
+        if _QUOTE in data:  # every event has a quotation mark; a comment's would do no harm
             self.told = True
             self._noise = 0
         elif (noise := self._noise + len(data)) > NOISE:
@@ -183,9 +188,11 @@ class _Sink:
             self._noise = noise
         if reply.over:
             self.over = True
-        elif reply.finished:
+            self.rest = said
+            return None
+        if reply.finished:
             self.patience = GRACE
-        return said
+        return self._say(said) if said else None
 
     def _first(self, data: bytes) -> bytes:
         """Until it is known what comes: no event begins with a brace, every reply does."""
@@ -206,27 +213,20 @@ class _Lines(_Sink):
     """To the client at once: one write a read, none for a read that says nothing."""
 
     def __init__(self, reply: Reply, exchange: Exchange) -> None:
-        super().__init__(reply)
-        self._exchange = exchange
-
-    def take(self, data: bytes) -> Awaitable[None] | None:
-        said = self._fed(data)
-        if self.over:
-            self.rest = said
-            return None
-        return self._exchange.push(said) if said else None
+        super().__init__(reply, exchange.push)
 
 
 class _Parts(_Sink):
     """Kept until the end."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(reply)
         self.said: list[bytes] = []
+        super().__init__(reply, self.said.append)
         self._gathered = 0
 
     def take(self, data: bytes) -> None:
+        """One more read, of no more than COLLECTED bytes."""
         self._gathered += len(data)
         if self._gathered > COLLECTED:  # 500: to ask again would only bring as much again
             raise UpstreamBroke(f"the upstream sent more than {COLLECTED} bytes", status=500)
-        self.said.append(self._fed(data))
+        super().take(data)

@@ -6,15 +6,23 @@ long as the connection is in good order. Whatever is not plain goes through ASGI
 so does everything for another server: each method tells whether it wrote.
 """
 
+import functools
+import http
 import re
 from typing import Any
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 Headers = list[tuple[bytes, bytes]]
 
 JOINED = 64 * 1024
 """Bodies up to this size are copied behind their head; larger ones are written beside it."""
+
+_MODULE = "uvicorn.protocols.http.httptools_impl"
+_USED = frozenset(
+    {"chunked_encoding", "default_headers", "disconnected", "flow", "keep_alive", "message_event"}
+    | {"on_response", "response_complete", "response_started", "scope", "transport"}
+    | {"waiting_for_100_continue"}
+)
+"""What is used of uvicorn's object: where one is missing, ASGI does the work."""
 
 _NOT_PLAIN = re.compile(rb"[\r\n\0]")
 _END = b"0\r\n\r\n"
@@ -25,7 +33,7 @@ class Straight:
 
     __slots__ = ("_cycle", "_flow", "_write")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: Any) -> None:
         self._cycle = cycle
         self._flow = cycle.flow
         self._write = cycle.transport.write
@@ -36,7 +44,7 @@ class Straight:
         if self._is_blocked() or cycle.response_started or cycle.scope["method"] == "HEAD":
             return False
         chunked = True
-        lines = [STATUS_LINE[status]]
+        lines = [_status_line(status)]
         for name, value in (*cycle.default_headers, *headers):
             if name == b"connection" or _NOT_PLAIN.search(value):
                 return False
@@ -81,7 +89,7 @@ class Straight:
 
     def _is_blocked(self) -> bool:
         """Whether the client is slow, or gone."""
-        return self._flow.write_paused or self._cycle.disconnected
+        return bool(self._flow.write_paused or self._cycle.disconnected)
 
     def _end(self) -> None:
         cycle = self._cycle
@@ -95,7 +103,23 @@ class Straight:
 def way(send: Any) -> Straight | None:
     """The way past this `send`; None where the server is another."""
     cycle = getattr(send, "__self__", None)
-    return Straight(cycle) if type(cycle) is RequestResponseCycle else None
+    kind = type(cycle)
+    if kind not in _fits:
+        _fits[kind] = kind.__module__ == _MODULE and vars(cycle).keys() >= _USED
+    return Straight(cycle) if _fits[kind] else None
+
+
+_fits: dict[type, bool] = {}
+"""Whether objects of that class are as they are used here."""
+
+
+@functools.lru_cache(maxsize=64)
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
 
 
 def _chunk(data: bytes, *, last: bool) -> bytes:

@@ -152,6 +152,7 @@ _list = msgspec.json.Decoder(list[float])
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 _SPACE = (b" ", b"\n", b"\r", b"\t")
+_BEGIN = 256
 _NO_NUMBER = (b'"', b"{", b"l", b"u")
 """Whatever is no number in a list has one of these: text, objects, null, true, false."""
 
@@ -159,10 +160,11 @@ _NO_NUMBER = (b'"', b"{", b"l", b"u")
 def _numbers_text(value: msgspec.Raw) -> bytes:
     """The JSON of a list of numbers as Ollama writes it, without blanks; empty for another value.
 
-    The decoder has made sure that it is JSON.
+    The decoder has made sure that it is JSON. Who writes blanks writes them between all numbers.
     """
     text = bytes(value)
-    if any(mark in text for mark in _SPACE):
+    begin = text[:_BEGIN]
+    if any(mark in begin for mark in _SPACE):
         text = text.translate(None, b"".join(_SPACE))
     is_flat = text.rfind(b"[") == 0 and not any(mark in text for mark in _NO_NUMBER)
     return text if is_flat and text != b"[]" else b""

@@ -91,7 +91,8 @@ class Reply:
         self._usage: openai.Usage | None = None
         self._timings: openai.Timings | None = None
         self._finish: str | None = None
-        self._ended = False
+        self.finished = False
+        """The upstream said that its answer is complete; only counters may still come."""
         self._logprobs: Logprobs | None = None
         self._characters = 0
         self._said = False
@@ -104,11 +105,6 @@ class Reply:
     def unfence(self, stops: Sequence[str] = ()) -> None:
         """The same, for an answer that was to be JSON: a fence round it is taken off (E9)."""
         self._stops = Unfenced(StopCutter(stops))
-
-    @property
-    def finished(self) -> bool:
-        """The upstream said that its answer is complete; only counters may still come."""
-        return self._finish is not None or self._ended
 
     def counts(self) -> tuple[int, int]:
         """Tokens in and out; estimated where the upstream does not tell them."""
@@ -127,7 +123,13 @@ class Reply:
             return b""
         said: list[bytes] = []
         try:
-            self._events(self._sse.feed(data), said)
+            for payload in self._sse.feed(data):
+                if payload == DONE:
+                    self.finished = self.over = True
+                else:
+                    said.append(self._event(payload))
+                if self.over:
+                    break
         except UpstreamBroke as error:
             said.append(self._fail(error))
         return b"".join(said)
@@ -145,7 +147,11 @@ class Reply:
             return b""
         said: list[bytes] = []
         try:
-            self._events(self._sse.close(), said)
+            for payload in self._sse.close():
+                if payload == DONE:
+                    self.finished = self.over = True
+                elif not self.over:
+                    said.append(self._event(payload))
             said.append(self._last())
         except UpstreamBroke as error:
             said.append(self._fail(error))
@@ -157,15 +163,6 @@ class Reply:
         if self.failure:
             return b""
         return self.close() if self.finished else self._fail(error)
-
-    def _events(self, payloads: Sequence[bytes], said: list[bytes]) -> None:
-        for payload in payloads:
-            if self.over:
-                return
-            if payload == DONE:
-                self._ended = self.over = True
-            else:
-                said.append(self._event(payload))
 
     def _fail(self, error: UpstreamBroke) -> bytes:
         self.failure = error
@@ -219,6 +216,7 @@ class Reply:
         said = self._message(choice) if delta is None else self._delta(delta)
         if self._finish is None and (choice.finish_reason or whole):
             self._finish = choice.finish_reason or ""  # some send "" with every chunk
+            self.finished = True
             self._ending.stopped_by(choice.stop_reason or choice.matched_stop)
         return said
 
@@ -295,7 +293,7 @@ class Reply:
         if self._stops is not None:
             text = self._stops.feed(text)
             if self._stops.stopped:
-                self._finish, self.over = "stop", True
+                self._finish, self.finished, self.over = "stop", True, True
                 self._ending.stopped_by(self._stops.found)
         return self._write(text) if text else b""
 

@@ -163,6 +163,15 @@ async def test_nothing_is_written_to_a_client_that_is_gone() -> None:
     assert b"second" not in wire.sent
 
 
+async def test_another_uvicorn_gets_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose object lacks what is used here."""
+    cycle = begun()[2]
+    monkeypatch.setattr(straight, "_fits", {})
+    del cycle.chunked_encoding
+    assert straight.way(cycle.send) is None
+    assert straight.way(begun()[2].send) is None, "looked at once"
+
+
 async def test_other_servers_get_messages() -> None:
     async def send(_: Any) -> None:
         pass
