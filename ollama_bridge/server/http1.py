@@ -430,6 +430,11 @@ class Response:
         self._wake()
 
     def _lose_hope(self) -> None:
+        """Nothing came for long, or the client took nothing of it: neither is waited for."""
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        self._parts.clear()
         self.fail(TimeoutError("nothing but signs of life"))
 
     def _is_delivered(self) -> bool:

@@ -111,6 +111,7 @@ class Gathering:
     """A sink that keeps everything; `enough` bytes end it."""
 
     patience: float | None = None
+    told = False
 
     def __init__(self, enough: int = 2**40) -> None:
         self.parts: list[bytes] = []
@@ -374,6 +375,26 @@ async def test_no_more_is_read_than_the_taker_takes() -> None:
         await pushing
         assert sink.over
         await response.aclose()
+
+
+async def test_a_client_that_takes_nothing_is_not_waited_for_without_end() -> None:
+    async def pour(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK + b"\r\n" + b"x" * HELD)
+        await peer.reader.read()
+
+    class Stuck(Gathering):
+        def take(self, data: bytes) -> Awaitable[None]:
+            super().take(data)
+            return asyncio.get_running_loop().create_future()
+
+    async with talking(pour) as (pool, _):
+        response = await pool.request(HEAD, b"")
+        async with asyncio.timeout(5):
+            with pytest.raises(TimeoutError, match="signs of life"):
+                await response.push(Stuck(), 0.05)
+            await response.aclose()
+        assert not pool._idle
 
 
 async def test_reading_stops_while_nobody_reads() -> None:
