@@ -134,7 +134,6 @@ class Connection(asyncio.Protocol):
             return
         self._silent = False
         self._heard = self._loop.time()
-        self._overhead += len(data)
         failure: Exception | None = None
         try:
             self._parser.feed_data(data)
@@ -147,12 +146,14 @@ class Connection(asyncio.Protocol):
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             response.arrived(body)
+        else:
+            self._overhead += len(data)
+            if self._overhead > HEAD_LIMIT:
+                failure = failure or Broken(f"it sent a head of more than {HEAD_LIMIT} bytes")
         if self._ended:
             self._end(response, keep=failure is None)
         elif failure is not None:
             self._fail(failure)
-        elif self._overhead > HEAD_LIMIT:
-            self._fail(Broken(f"it sent a head of more than {HEAD_LIMIT} bytes"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(self)
@@ -407,7 +408,7 @@ class Response:
             self._slow = asyncio.ensure_future(self._wait_for(slow))
         elif self._enough:
             self._wake()
-        elif self._timer is None and sink.patience is not None:
+        elif sink.patience is not None and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(sink.patience, self._lose_patience)
 
