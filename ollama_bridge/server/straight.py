@@ -41,7 +41,9 @@ class Straight:
     def answer(self, status: int, headers: Headers, body: bytes, *, last: bool) -> bool:
         """Head and body, or the head and the first part of a body that goes on."""
         cycle = self._cycle
-        if self._is_blocked() or cycle.response_started or cycle.scope["method"] == "HEAD":
+        if self._is_blocked() or cycle.response_started:
+            return False
+        if not cycle.keep_alive or cycle.scope["method"] == "HEAD":
             return False
         chunked = True
         lines = [_status_line(status)]
@@ -51,8 +53,6 @@ class Straight:
             if name == b"content-length":
                 chunked = False
             lines += (name, b": ", value, b"\r\n")
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
         if chunked:
             lines.append(b"transfer-encoding: chunked\r\n\r\n")
             lines.append(_chunk(body, last=last))
