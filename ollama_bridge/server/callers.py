@@ -7,6 +7,7 @@ An end that nobody holds open any more has no user; the system shows root for it
 answer. Connections from other machines are none of this module's business: `server.access_keys` is.
 """
 
+import atexit
 import enum
 import functools
 import ipaddress
@@ -208,6 +209,7 @@ class _Kernel:
         if self._channel is None:
             self._channel = socket.socket(family, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
             self._channel.settimeout(0.0)
+            atexit.register(self._channel.close)
         self._number = self._number % 0x7FFFFFFF + 1
         size = _HEADER.size + len(question)
         head = _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _REQUEST, self._number, 0)

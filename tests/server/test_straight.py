@@ -75,7 +75,7 @@ def state(cycle: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("keep_alive", [True, False])
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
-@pytest.mark.parametrize("size", [0, 5, 300_000])
+@pytest.mark.parametrize("size", [0, 5, straight.JOINED + 1])
 @pytest.mark.parametrize("status", [200, 204, 500])
 async def test_whole_answers_look_the_same_either_way(
     status: int, size: int, method: str, keep_alive: bool
@@ -84,7 +84,12 @@ async def test_whole_answers_look_the_same_either_way(
     for exchange, _, _ in (short, long):
         exchange.answered_by = "groq/llama"
         await exchange.answer(b"x" * size, status=status)
-    assert short[1].sent == long[1].sent
+    (told, body), (told_by_asgi, body_by_asgi) = (
+        way[1].sent.split(b"\r\n\r\n", 1) for way in (short, long)
+    )
+    assert told == told_by_asgi
+    assert len(body) == len(body_by_asgi)
+    assert hash(body) == hash(body_by_asgi), "a difference of so much text takes minutes to show"
     assert short[1].closed is long[1].closed is not keep_alive
     assert vars(short[1])["responses"] == vars(long[1])["responses"] == 1
     assert state(short[2]) == state(long[2])
