@@ -13,7 +13,7 @@ from typing import Any
 AT_HAND = 1024 * 1024 * 1024
 """Free bytes at the heap's end that are kept between two looks."""
 
-PAUSE = 5.0
+PAUSE = 2.0
 """Seconds after a request's end until all free memory goes back; so often, and no more, it costs
 what it costs to get it again."""
 

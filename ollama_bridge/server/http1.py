@@ -6,13 +6,14 @@ more than a few reads are held. What is not HTTP, or is cut off, fails the reply
 """
 
 import asyncio
+import math
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httptools
 
-from ollama_bridge.server.flow import Sink, Watch
+from ollama_bridge.server.flow import Sink
 
 HELD = 256 * 1024
 """Bytes of a body that wait for their reader before reading stops."""
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.idle_since = 0.0
         """Loop time of the last reply's end."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = self._loop = asyncio.get_running_loop()
         self._first_byte_timeout = first_byte_timeout
         self._idle_timeout = idle_timeout
         self._released = released
@@ -210,7 +211,7 @@ class Connection(asyncio.Protocol):
         self._overhead = 0
         self._silent, self._answers, self._ended = True, False, False
         self._begun = self._heard = self._loop.time()
-        self._watch_until(self._begun + self._first_byte_timeout)
+        self.watch_until(self._begun + self._first_byte_timeout)
 
     def _end(self, response: "Response", *, keep: bool) -> None:
         """The reply is complete; whether the connection can carry another is a separate question.
@@ -239,7 +240,7 @@ class Connection(asyncio.Protocol):
         coding = self._headers.get("transfer-encoding", "").lower()
         return "content-length" in self._headers or coding.endswith("chunked")
 
-    def _watch_until(self, due: float) -> None:
+    def watch_until(self, due: float) -> None:
         """One timer watches many reads: each of them only notes its time.
 
         It never sleeps longer than the idle limit, which may begin to count at any moment.
@@ -261,10 +262,14 @@ class Connection(asyncio.Protocol):
         else:
             limit = self._idle_timeout
             due = (now if self._paused else self._heard) + limit
+        quiet = self._response.quiet_until(now)
         if due <= now:
             self._fail(TimeoutError(f"not a byte of an answer in {limit:g} s"))
+        elif quiet <= now:
+            self._response.give_up(TimeoutError("nothing but signs of life"))
+            self.abort()
         else:
-            self._watch_until(due)
+            self.watch_until(min(due, quiet))
 
 
 class Response:
@@ -274,6 +279,7 @@ class Response:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._connection = connection
+        self._loop = connection.loop
         self._parts: list[bytes] = []
         self._held = 0
         self._ended = False
@@ -285,6 +291,7 @@ class Response:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._enough = False
+        self._quiet = self._told_at = 0.0
 
     @property
     def complete(self) -> bool:
@@ -311,14 +318,14 @@ class Response:
     async def push(self, sink: Sink, quiet: float) -> None:
         """Give every read to the sink as it arrives; one task wakes up, once, at the end."""
         self._sink = sink
-        watch = Watch(sink, quiet, self._lose_hope)
+        self._quiet, self._told_at = quiet, self._loop.time()
+        self._connection.watch_until(self._told_at + quiet)
         try:
             self._deliver()
             while not self._is_delivered():
                 await self._change()
         finally:
             self._sink = None
-            watch.stop()
             self._stop_timer()
             if self._slow is not None:
                 self._slow.cancel()
@@ -334,7 +341,7 @@ class Response:
             self._connection.abort()
             return
         self._connection.resume()
-        self._timer = asyncio.get_running_loop().call_later(patience, self._connection.abort)
+        self._timer = self._loop.call_later(patience, self._connection.abort)
 
     # called by the connection
 
@@ -370,6 +377,26 @@ class Response:
         if self._unpacker is not None and not self._unpacker.eof and self._error is None:
             self._error = Broken("its packed reply breaks off")
         self._wake()
+
+    def quiet_until(self, now: float) -> float:
+        """The loop time at which the sink will have been told nothing for too long.
+
+        That is looked at when the timer of the connection rings, so that a chunk costs nothing.
+        """
+        if self._sink is None:
+            return math.inf
+        if self._sink.told:
+            self._sink.told = False
+            self._told_at = now
+        return self._told_at + self._quiet
+
+    def give_up(self, error: Exception) -> None:
+        """There will be no more, and a client that took nothing so far is not waited for."""
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        self._parts.clear()
+        self.fail(error)
 
     def fail(self, error: Exception) -> None:
         """There will be no more."""
@@ -409,8 +436,7 @@ class Response:
         elif self._enough:
             self._wake()
         elif sink.patience is not None and self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(sink.patience, self._lose_patience)
+            self._timer = self._loop.call_later(sink.patience, self._lose_patience)
 
     async def _wait_for(self, slow: Awaitable[None]) -> None:
         """The client drinks more slowly than the provider pours: read on when it has caught up."""
@@ -429,14 +455,6 @@ class Response:
     def _lose_patience(self) -> None:
         self._enough = True
         self._wake()
-
-    def _lose_hope(self) -> None:
-        """Nothing came for long, or the client took nothing of it: neither is waited for."""
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
-        self._parts.clear()
-        self.fail(TimeoutError("nothing but signs of life"))
 
     def _is_delivered(self) -> bool:
         if self._slow is not None:
@@ -460,7 +478,7 @@ class Response:
 
     async def _change(self) -> None:
         """Wait until something has happened."""
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiting = self._loop.create_future()
         await self._waiting
 
     def _wake(self) -> None:
