@@ -1,6 +1,6 @@
 """The bridge beside other programs of its kind; the result goes into BENCHMARKS.md.
 
-    python tests/perf/peers.py --harness FOLDER [--rounds 1]
+    python tests/perf/peers.py --harness FOLDER [--rounds 2]
 
 Each is installed into an environment of its own under `.bench` and run with its own defaults. Where
 one breaks Ollama's protocol, its cost is measured all the same, and the table says so.
@@ -48,8 +48,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--harness", default="../shared/bench")
     parser.add_argument("--scenarios", default=SCENARIOS)
-    parser.add_argument("--rounds", default="1")
-    parser.add_argument("--scale", default="0.5")
+    parser.add_argument("--rounds", default="2")
+    parser.add_argument("--scale", default="1.0")
     return parser.parse_args()
 
 
