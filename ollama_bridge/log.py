@@ -83,7 +83,7 @@ def _to(stream: TextIO) -> Write:
 def request(fields: Fields) -> None:
     """A line about a request that is over.
 
-    A record of logging costs six times as much as the line, so it is made only for other handlers.
+    A record of logging costs several times as much as the line: it is made for other handlers only.
     """
     if not _requests.isEnabledFor(logging.INFO):
         return
@@ -189,7 +189,7 @@ class Gathering(logging.Handler):
         self.flush()
 
     def request(self, fields: Fields) -> None:
-        """Take what will be a line about a request: to make many at once costs half."""
+        """Take what will be a line about a request; many are made at once."""
         with self.lock or contextlib.nullcontext():
             self._lines.append((time.time(), fields))
         if not self._waiting and not self._will_flush():

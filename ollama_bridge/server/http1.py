@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.idle_since = 0.0
         """Loop time of the last reply's end."""
-        self.loop = self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._first_byte_timeout = first_byte_timeout
         self._idle_timeout = idle_timeout
         self._released = released
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         """Read on."""
         if self._paused:
             self._paused = False
-            self._heard = self._loop.time()
+            self._heard = self.loop.time()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._silent = False
-        self._heard = self._loop.time()
+        self._heard = self.loop.time()
         failure: Exception | None = None
         try:
             self._parser.feed_data(data)
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._headers = {}
         self._overhead = 0
         self._silent, self._answers, self._ended = True, False, False
-        self._begun = self._heard = self._loop.time()
+        self._begun = self._heard = self.loop.time()
         self.watch_until(self._begun + self._first_byte_timeout)
 
     def _end(self, response: "Response", *, keep: bool) -> None:
@@ -245,18 +245,18 @@ class Connection(asyncio.Protocol):
 
         It never sleeps longer than the idle limit, which may begin to count at any moment.
         """
-        due = min(due, self._loop.time() + self._idle_timeout)
+        due = min(due, self.loop.time() + self._idle_timeout)
         if self._clock is not None:
             if self._clock.when() <= due:
                 return
             self._clock.cancel()
-        self._clock = self._loop.call_at(due, self._check_silence)
+        self._clock = self.loop.call_at(due, self._check_silence)
 
     def _check_silence(self) -> None:
         self._clock = None
         if self._response is None:
             return
-        now = self._loop.time()
+        now = self.loop.time()
         if not self._answers and not self._paused:
             limit, due = self._first_byte_timeout, self._begun + self._first_byte_timeout
         else:

@@ -29,7 +29,7 @@ _EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
 """How an event stream begins: with a field, or with a comment."""
 
 (_QUOTE,) = b'"'
-"""As a number: that takes a tenth of what the search for a text takes."""
+"""As a number, which is found faster than a text."""
 
 MOST = 64 * 1024 * 1024
 """Bytes of a whole reply that is called a stream."""

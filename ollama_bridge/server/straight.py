@@ -72,7 +72,7 @@ class Straight:
 
     def chunk(self, data: bytes) -> bool:
         """A part of a body that goes on."""
-        cycle = self._cycle
+        cycle = self._cycle  # `_is_blocked`, without a call for every chunk
         if self._flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
             return False
         self._write(b"%x\r\n%b\r\n" % (len(data), data))

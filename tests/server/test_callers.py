@@ -55,7 +55,7 @@ def test_the_system_tells_the_user(
 
 @LINUX
 def test_a_late_answer_to_another_question_is_not_believed(
-    connection: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    connection: tuple[socket.socket, socket.socket],
 ) -> None:
     """The kernel is asked by one socket, on which answers may wait that nobody read in time."""
     assert caller(connection[1]).user == os.geteuid()
