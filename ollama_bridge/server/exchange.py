@@ -72,7 +72,6 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._way = straight.way(send)
-        self._put: Callable[[bytes], bool] = _nothing_put
         self._headers = headers
 
     @property
@@ -149,9 +148,13 @@ class Exchange:
 
     def push(self, data: bytes) -> Awaitable[None] | None:
         """The same as `line`, done at once; what a slow client leaves to wait for comes back."""
-        if self._put(data):
-            return None
-        return flow.begun(self.line(data))
+        straight_on = self.straight_on
+        return straight_on(data) if straight_on else flow.begun(self.line(data))
+
+    @property
+    def straight_on(self) -> Callable[[bytes], Awaitable[None] | None] | None:
+        """The shortest way of `push`, if there is one, once the status has been sent."""
+        return self._way.push if self._way is not None and self._way.is_chunked else None
 
     async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work`, but not beyond the moment the client goes away (trap 46).
@@ -202,8 +205,6 @@ class Exchange:
     def _begin(self, status: int, headers: Headers) -> Headers:
         """From here on there is an answer; its headers are all that are known by now."""
         self.status = status
-        if self._way is not None:
-            self._put = self._way.chunk
         headers += self._headers
         if self.answered_by:
             headers.append((ANSWERED_BY, self.answered_by.encode("latin-1", "replace")))
@@ -214,11 +215,6 @@ class Exchange:
 
     async def _body(self, data: bytes, *, last: bool) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-
-
-def _nothing_put(_data: bytes) -> bool:
-    """For a reply that has not begun, and for other servers."""
-    return False
 
 
 class _TooLarge(BadRequest):

@@ -23,12 +23,11 @@ class Sink(Protocol):
     """Something of an answer came since this was last set to False: not only signs of life."""
 
     @property
-    def over(self) -> bool:
-        """Nothing more is wanted."""
-
-    @property
     def patience(self) -> float | None:
-        """Seconds that are left for the rest of the body; None while there is no hurry."""
+        """Seconds that are left for the rest of the body.
+
+        None while there is no hurry, 0 when nothing more is wanted.
+        """
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """Use what was read; what comes back has to be awaited before more is read."""
@@ -73,7 +72,7 @@ async def pull(received: Received, sink: Sink, quiet: float) -> None:
 
 
 async def _pull(received: Received, sink: Sink) -> None:
-    while not sink.over:
+    while sink.patience != 0:
         try:
             async with asyncio.timeout(sink.patience):
                 data = await received.read()

@@ -49,6 +49,12 @@ class Connection(asyncio.Protocol):
     Timeouts in seconds: until the first byte of a body, and from one read to the next after that.
     """
 
+    __slots__ = (  # what every read touches lies side by side
+        *("_response", "_heard", "loop", "_parser", "_is_open", "_ended", "_pieces", "_overhead"),
+        *("_answers", "on_body", "_transport", "_headers", "_used", "_begun", "_kept", "_paused"),
+        *("_clock", "_first_byte_timeout", "_idle_timeout", "_released", "_lost", "idle_since"),
+    )
+
     def __init__(
         self,
         first_byte_timeout: float,
@@ -69,11 +75,13 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append  # called by the parser; spares a frame for every chunk
         self._headers: dict[str, str] = {}
+        self._is_open = False
+        """What a read brings of the body can go straight on to the reply's taker."""
         self._used = False
-        self._silent = True
         self._answers = False
         self._begun = 0.0
         self._heard = 0.0
+        """Loop time of the last read; 0 while there was none."""
         self._overhead = 0
         self._ended = False
         self._kept = False
@@ -118,6 +126,11 @@ class Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def open(self, response: "Response", *, is_open: bool) -> None:
+        """Whether what comes of that reply's body can be given to its taker at once."""
+        if self._response is response:
+            self._is_open = is_open
+
     def abort(self) -> None:
         """Cut the connection; a reply that was under way fails."""
         if self._transport is not None:
@@ -133,13 +146,21 @@ class Connection(asyncio.Protocol):
         if response is None:  # nothing was asked
             self._transport.abort()
             return
-        self._silent = False
         self._heard = self.loop.time()
-        failure: Exception | None = None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            failure = Broken(f"what it sent is not HTTP/1.1 ({error})")
+            self._read(response, len(data), Broken(f"what it sent is not HTTP/1.1 ({error})"))
+            return
+        if not self._is_open or self._ended or len(self._pieces) != 1:
+            self._read(response, len(data))
+            return
+        self._overhead = 0
+        self._answers = True
+        response.give(self._pieces.pop())
+
+    def _read(self, response: "Response", size: int, failure: Exception | None = None) -> None:
+        """What a read of that size has brought, whatever it was."""
         pieces = self._pieces
         if pieces:
             self._overhead = 0
@@ -148,7 +169,7 @@ class Connection(asyncio.Protocol):
             pieces.clear()
             response.arrived(body)
         else:
-            self._overhead += len(data)
+            self._overhead += size
             if self._overhead > HEAD_LIMIT:
                 failure = failure or Broken(f"it sent a head of more than {HEAD_LIMIT} bytes")
         if self._ended:
@@ -160,10 +181,10 @@ class Connection(asyncio.Protocol):
         self._lost(self)
         if self._clock is not None:
             self._clock.cancel()
-        response, self._response = self._response, None
+        response, self._response, self._is_open = self._response, None, False
         if response is None:
             return
-        if self._used and self._silent:
+        if self._used and not self._heard:
             response.fail(Stale("it closed a connection that was to be kept"))
         elif exc is None and response.status and not self._is_framed():
             response.end()  # such a body has no other end
@@ -209,8 +230,8 @@ class Connection(asyncio.Protocol):
         )
         self._headers = {}
         self._overhead = 0
-        self._silent, self._answers, self._ended = True, False, False
-        self._begun = self._heard = self.loop.time()
+        self._answers, self._ended = False, False
+        self._begun, self._heard = self.loop.time(), 0.0
         self.watch_until(self._begun + self._first_byte_timeout)
 
     def _end(self, response: "Response", *, keep: bool) -> None:
@@ -218,7 +239,7 @@ class Connection(asyncio.Protocol):
 
         A provider that answers before it has read the whole request will not read it any more.
         """
-        self._response = None
+        self._response, self._is_open = None, False
         self._used = True
         sent = not self._transport.get_write_buffer_size()
         if keep and self._kept and sent and not self._transport.is_closing():
@@ -230,7 +251,7 @@ class Connection(asyncio.Protocol):
         response.end()
 
     def _fail(self, error: Exception) -> None:
-        response, self._response = self._response, None
+        response, self._response, self._is_open = self._response, None, False
         self._transport.abort()
         if response is not None:
             response.fail(error)
@@ -261,7 +282,7 @@ class Connection(asyncio.Protocol):
             limit, due = self._first_byte_timeout, self._begun + self._first_byte_timeout
         else:
             limit = self._idle_timeout
-            due = (now if self._paused else self._heard) + limit
+            due = (now if self._paused else self._heard or self._begun) + limit
         quiet = self._response.quiet_until(now)
         if due <= now:
             self._fail(TimeoutError(f"not a byte of an answer in {limit:g} s"))
@@ -274,6 +295,12 @@ class Connection(asyncio.Protocol):
 
 class Response:
     """A reply, as it arrives: `flow.Received`."""
+
+    __slots__ = (
+        *("_sink", "_connection", "_loop", "_parts", "_held", "_ended", "_error", "_enough"),
+        *("_unpacker", "_packed_size", "_unpacked_size", "_slow", "_timer", "_waiting", "_quiet"),
+        *("_told_at", "status", "headers"),
+    )
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
@@ -326,6 +353,7 @@ class Response:
                 await self._change()
         finally:
             self._sink = None
+            self._connection.open(self, is_open=False)
             self._stop_timer()
             if self._slow is not None:
                 self._slow.cancel()
@@ -362,7 +390,7 @@ class Response:
         if self._unpacker is not None and not (data := self._unpacked(data)):
             return
         if self._sink is not None and self._slow is None:
-            self._give(self._sink, data)
+            self.give(data)
             return
         self._parts.append(data)
         self._held += len(data)
@@ -401,6 +429,7 @@ class Response:
     def fail(self, error: Exception) -> None:
         """There will be no more."""
         self._error = self._error or error
+        self._connection.open(self, is_open=False)
         self._stop_timer()
         self._wake()
 
@@ -419,24 +448,38 @@ class Response:
             self._connection.resume()
 
     def _deliver(self) -> None:
-        """Give the sink what has waited."""
-        while self._sink is not None and self._parts and self._slow is None and not self._enough:
-            self._give(self._sink, self._taken())
+        """Give the sink what has waited; then what comes, without a stop here if it is plain."""
+        while self._parts and self._is_taking():
+            self.give(self._taken())
+        if self._is_taking() and self._error is None and self._unpacker is None:
+            self._connection.open(self, is_open=True)
 
-    def _give(self, sink: Sink, data: bytes) -> None:
+    def _is_taking(self) -> bool:
+        return self._sink is not None and self._slow is None and not self._enough
+
+    def give(self, data: bytes) -> None:
+        """Give the sink, which is there, what came."""
+        sink: Any = self._sink
         try:
             slow = sink.take(data)
         except Exception as error:  # noqa: BLE001 - it is raised where the sink came from
             self.fail(error)
             return
-        self._enough = sink.over
+        if slow is not None or sink.patience is not None:
+            self._hold_back(slow, sink.patience)
+
+    def _hold_back(self, slow: Awaitable[None] | None, patience: float | None) -> None:
+        """The sink needs time, or is about to have had enough."""
+        self._enough = patience == 0
         if slow is not None:
             self._connection.pause()
+            self._connection.open(self, is_open=False)
             self._slow = asyncio.ensure_future(self._wait_for(slow))
         elif self._enough:
+            self._connection.open(self, is_open=False)
             self._wake()
-        elif sink.patience is not None and self._timer is None:
-            self._timer = self._loop.call_later(sink.patience, self._lose_patience)
+        elif patience is not None and self._timer is None:
+            self._timer = self._loop.call_later(patience, self._lose_patience)
 
     async def _wait_for(self, slow: Awaitable[None]) -> None:
         """The client drinks more slowly than the provider pours: read on when it has caught up."""
@@ -454,6 +497,7 @@ class Response:
 
     def _lose_patience(self) -> None:
         self._enough = True
+        self._connection.open(self, is_open=False)
         self._wake()
 
     def _is_delivered(self) -> bool:

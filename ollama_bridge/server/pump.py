@@ -3,6 +3,7 @@
 An upstream that fails before the first line costs an HTTP status; afterwards it is one error line.
 """
 
+import abc
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
@@ -151,13 +152,20 @@ def _without_key(opened: Opened, reply: Reply, said: bytes) -> bytes:
     return opened.hide(said)
 
 
-class _Sink:
+Say = Callable[[bytes], Awaitable[None] | None]
+"""Says something to the client; what comes back has to be awaited before more is said."""
+
+
+class _Sink(abc.ABC):
     """A stream on its way through the translator; or what is called one and is a JSON object."""
 
-    def __init__(self, reply: Reply, say: Callable[[bytes], Awaitable[None] | None]) -> None:
+    __slots__ = (
+        *("_begun", "_reply", "told", "_noise", "_say", "patience", "rest", "_object", "_size"),
+    )
+
+    def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._say = say
-        self.over = False
+        self._say: Say | None = None
         self.patience: float | None = None
         self.told = False
         self._noise = 0
@@ -180,19 +188,27 @@ class _Sink:
         if _QUOTE in data:  # every event has a quotation mark; a comment's would do no harm
             self.told = True
             self._noise = 0
-        elif (noise := self._noise + len(data)) > NOISE:
-            raise UpstreamBroke(
-                f"the upstream sent {NOISE} bytes without an answer among them", status=500
-            )
         else:
-            self._noise = noise
+            self._bear(len(data))
         if reply.over:
-            self.over = True
+            self.patience = 0
             self.rest = said
             return None
         if reply.finished:
             self.patience = GRACE
-        return self._say(said) if said else None
+        return (self._say or self._way())(said) if said else None
+
+    @abc.abstractmethod
+    def _way(self) -> Say:
+        """How to say something; one that always holds becomes `_say`."""
+
+    def _bear(self, noise: int) -> None:
+        """Bytes in which there is no answer: so many are borne, and no more."""
+        self._noise += noise
+        if self._noise > NOISE:
+            raise UpstreamBroke(
+                f"the upstream sent {NOISE} bytes without an answer among them", status=500
+            )
 
     def _first(self, data: bytes) -> bytes:
         """Until it is known what comes: no event begins with a brace, every reply does."""
@@ -212,17 +228,30 @@ class _Sink:
 class _Lines(_Sink):
     """To the client at once: one write a read, none for a read that says nothing."""
 
+    __slots__ = ("_exchange",)
+
     def __init__(self, reply: Reply, exchange: Exchange) -> None:
-        super().__init__(reply, exchange.push)
+        super().__init__(reply)
+        self._exchange = exchange
+
+    def _way(self) -> Say:
+        self._say = self._exchange.straight_on
+        return self._say or self._exchange.push
 
 
 class _Parts(_Sink):
     """Kept until the end."""
 
+    __slots__ = ("_gathered", "said")
+
     def __init__(self, reply: Reply) -> None:
+        super().__init__(reply)
         self.said: list[bytes] = []
-        super().__init__(reply, self.said.append)
         self._gathered = 0
+
+    def _way(self) -> Say:
+        self._say = self.said.append
+        return self._say
 
     def take(self, data: bytes) -> None:
         """One more read, of no more than COLLECTED bytes."""

@@ -9,7 +9,10 @@ so does everything for another server: each method tells whether it wrote.
 import functools
 import http
 import re
+from collections.abc import Awaitable
 from typing import Any
+
+from ollama_bridge.server import flow
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -70,13 +73,17 @@ class Straight:
             self._end()
         return True
 
-    def chunk(self, data: bytes) -> bool:
-        """A part of a body that goes on."""
-        cycle = self._cycle  # `_is_blocked`, without a call for every chunk
-        if self._flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
-            return False
+    @property
+    def is_chunked(self) -> bool:
+        """Whether a body goes on that is sent chunk by chunk: then `push` may be used."""
+        return bool(self._cycle.chunked_encoding)
+
+    def push(self, data: bytes) -> Awaitable[None] | None:
+        """A part of a body that goes on; what a slow client leaves to wait for comes back."""
+        if self._flow.write_paused or self._cycle.disconnected:
+            return flow.begun(self._cycle.send(_more(data)))
         self._write(b"%x\r\n%b\r\n" % (len(data), data))
-        return True
+        return None
 
     def end(self, data: bytes) -> bool:
         """The last part of a body."""
@@ -111,6 +118,10 @@ def way(send: Any) -> Straight | None:
 
 _fits: dict[type, bool] = {}
 """Whether objects of that class are as they are used here."""
+
+
+def _more(data: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 @functools.lru_cache(maxsize=64)

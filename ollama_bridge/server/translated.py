@@ -27,7 +27,7 @@ class Translated:
     async def push(self, sink: Sink) -> None:
         """Everything to the sink, as it comes."""
         await self._opened.push(_Through(sink, self._chunks))
-        if not sink.over and (rest := self._rest()) and (slow := sink.take(rest)) is not None:
+        if sink.patience != 0 and (rest := self._rest()) and (slow := sink.take(rest)) is not None:
             await slow
 
     async def whole(self) -> bytes:
@@ -59,10 +59,6 @@ class _Through:
     def __init__(self, sink: Sink, chunks: Chunks) -> None:
         self._sink = sink
         self._chunks = chunks
-
-    @property
-    def over(self) -> bool:
-        return self._sink.over
 
     @property
     def patience(self) -> float | None:

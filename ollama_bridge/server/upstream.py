@@ -374,7 +374,6 @@ class Opened:
 class _Kept:
     """Takes a whole body; raises UpstreamBroke past WHOLE_LIMIT."""
 
-    over = False
     patience: float | None = None
     told = False
 

@@ -4,6 +4,7 @@
 All JSON is ASCII: ollama-python cuts lines at U+2028, U+0085 and their like (ollama-api trap 3).
 """
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii as quoted
@@ -40,19 +41,19 @@ def encoded(value: Any) -> str:
 class Lines:
     """Writes a streamed reply; every line holds only one kind of thing (trap 19)."""
 
+    __slots__ = ("_form", "_goes_on", "_head", "_open", "_stamp")
+
     def __init__(self, form: Form, model: str, stamp: Stamp) -> None:
         self._form = form
         self._head = _head(model)
         self._stamp = stamp
-        self._open = '",' + form.open
-        self._done_false = form.close + ',"done":false'
+        self._open, self._goes_on = _around(form)
 
     def text(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the answer."""
-        tail = _logprobs(logprobs) if logprobs else ""
-        return (
-            f"{self._head}{self._stamp()}{self._open}{quoted(text)}{self._done_false}{tail}}}\n"
-        ).encode()
+        if logprobs:
+            return self._line(quoted(text), '"done":false' + _logprobs(logprobs))
+        return f"{self._head}{self._stamp()}{self._open}{quoted(text)}{self._goes_on}".encode()
 
     def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the thinking."""
@@ -135,6 +136,13 @@ def error(message: str) -> bytes:
     return f'{{"error":{quoted(message)}}}\n'.encode()
 
 
+@functools.lru_cache(maxsize=256)
+def _around(form: Form) -> tuple[str, str]:
+    """What stands before and behind a text; made once, so that it stays in the cache."""
+    return '",' + form.open, form.close + ',"done":false}\n'
+
+
+@functools.lru_cache(maxsize=256)
 def _head(model: str) -> str:
     return f'{{"model":{quoted(model)},"created_at":"'
 

@@ -7,10 +7,10 @@ text, null in an odd place) is read again without types and put right field by f
 import json
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Json = Any
 """Any decoded JSON value."""
@@ -92,10 +92,63 @@ class Chunk(Struct, gc=False):
     type: str | None = None
 
 
+PIECE = 4096
+"""Most characters of a plain piece of text; a longer one needs a second look."""
+
+_Nothing = Literal[""] | None
+_NoneOfThem = Annotated[list[Any], Meta(max_length=0)] | None
+
+
+class PlainDelta(Struct, gc=False):
+    """A piece of text and nothing else."""
+
+    content: Annotated[str, Meta(min_length=1, max_length=PIECE)]
+    reasoning_content: _Nothing = None
+    reasoning: _Nothing = None
+    thinking: _Nothing = None
+    reasoning_details: _NoneOfThem = None
+    refusal: _Nothing = None
+    tool_calls: _NoneOfThem = None
+    function_call: None = None
+    extra_content: None = None
+
+
+class PlainChoice(Struct, gc=False):
+    """An answer of which there is a piece of text and nothing else."""
+
+    delta: PlainDelta
+    index: Literal[0] = 0
+    message: None = None
+    text: _Nothing = None
+    finish_reason: _Nothing = None
+    stop_reason: None = None
+    matched_stop: None = None
+    logprobs: None = None
+    error: None = None
+
+
+class PlainChunk(Struct, gc=False):
+    """An event that brings a piece of text, and has nothing in any other field that we read.
+
+    Most events are this and nothing more; the decoder finds out at the price of reading them.
+    """
+
+    choices: tuple[PlainChoice]
+    usage: None = None
+    x_groq: None = None
+    timings: None = None
+    error: None = None
+    object: Literal["chat.completion.chunk", "chat.completion", ""] | None = None
+    type: None = None
+
+
 _T = TypeVar("_T")
 
 typed = msgspec.json.Decoder(Chunk).decode
 """What nearly every server sends; raises ValueError for anything else."""
+
+plain = msgspec.json.Decoder(PlainChunk).decode
+"""An event that is a piece of text and nothing else; raises ValueError for any other."""
 
 
 def _finite(number: str) -> float | None:

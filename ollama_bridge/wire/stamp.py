@@ -17,17 +17,15 @@ def text(ns: int) -> str:
 
 def stamper(clock: Callable[[], int]) -> Callable[[], str]:
     """Tells the time of `clock` (nanoseconds) as text; formats the date once a second."""
-    begin, prefix = -NANOSECONDS, ""
+    begin, end, prefix = 0, 0, ""
 
     def stamp() -> str:
-        nonlocal begin, prefix
+        nonlocal begin, end, prefix
         now = clock()
-        rest = now - begin
-        if not 0 <= rest < NANOSECONDS:
-            rest = now % NANOSECONDS
-            begin = now - rest
-            second = begin // NANOSECONDS
+        if not begin <= now < end:
+            second = now // NANOSECONDS
+            begin, end = second * NANOSECONDS, (second + 1) * NANOSECONDS
             prefix = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}."
-        return f"{prefix}{rest:09}Z"
+        return f"{prefix}{str(now - begin + NANOSECONDS)[1:]}Z"  # the added one keeps the zeros
 
     return stamp

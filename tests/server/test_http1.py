@@ -110,7 +110,7 @@ async def whole(pool: Pool, body: bytes = b"{}") -> bytes:
 class Gathering:
     """A sink that keeps everything; `enough` bytes end it."""
 
-    patience: float | None = None
+    hurry: float | None = None
     told = False
 
     def __init__(self, enough: int = 2**40) -> None:
@@ -118,8 +118,8 @@ class Gathering:
         self.enough = enough
 
     @property
-    def over(self) -> bool:
-        return sum(map(len, self.parts)) >= self.enough
+    def patience(self) -> float | None:
+        return 0 if sum(map(len, self.parts)) >= self.enough else self.hurry
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         self.parts.append(data)
@@ -373,7 +373,7 @@ async def test_no_more_is_read_than_the_taker_takes() -> None:
         assert sent < 100 * HELD
         proceed.set()
         await pushing
-        assert sink.over
+        assert sink.patience == 0
         await response.aclose()
 
 
@@ -481,7 +481,7 @@ async def test_a_sink_without_patience_is_left_alone() -> None:
         await asyncio.Event().wait()
 
     class Hurried(Gathering):
-        patience = 0.01
+        hurry = 0.01
 
     async with talking(answer) as (pool, _):
         response = await pool.request(HEAD, b"")
