@@ -9,10 +9,19 @@ import pytest
 
 from ollama_bridge.translate import lines, reply
 from ollama_bridge.translate.reply import LONGEST_LINE, Reply
-from ollama_bridge.translate.stats import Stopwatch
+from ollama_bridge.translate.stats import Ending, Stopwatch
 from ollama_bridge.wire import openai
 
-ODD: list[Any] = [None, "", "x", "stop", "error", 0, 1, 1.5, True, [], ["x"], [{}], {}, {"a": 1}]
+ODD: list[Any] = [
+    *(None, "", "x", "stop", "error", 0, 1, 1.5, True, [], ["x"], [{}], {}, {"a": 1}),
+    {"prompt_tokens": 7, "completion_tokens": 9},
+    {"usage": {"prompt_tokens": 7, "completion_tokens": 9}},
+    {"prompt_ms": 5, "predicted_ms": 6},
+    {"content": [{"token": "x", "logprob": -1}]},
+    {"name": "f", "arguments": "{}"},
+    [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}],
+    [{"type": "reasoning.text", "text": "Hm."}],
+]
 
 
 @pytest.mark.parametrize(
@@ -55,10 +64,18 @@ def events() -> Iterator[Any]:
 
 
 def said(data: list[bytes], writer: type[lines.Lines | lines.Whole]) -> tuple[Any, ...]:
-    read = Reply(writer(lines.CHAT, "m", lambda: "now"), Stopwatch(lambda: 1), provider="lab")
+    kept: list[Any] = []
+    read = Reply(
+        writer(lines.CHAT, "m", lambda: "now"),
+        Stopwatch(lambda: 1),
+        provider="lab",
+        ending=Ending(["x"]),
+        keep=lambda *found: kept.append(found),
+    )
     told = [read.feed(part) for part in data]
     told.append(read.close())
-    return b"".join(told), read.counts(), read.finished, read.over, str(read.failure)
+    marks = (read.finished, read.over, str(read.failure), kept)
+    return b"".join(told), read.counts(), read._timings, read._ending.stop, marks
 
 
 @pytest.mark.parametrize("writer", [lines.Lines, lines.Whole])
