@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ollama_bridge.keys import Keys
     from ollama_bridge.ledger import Ledger
-    from ollama_bridge.server import ending
+    from ollama_bridge.server import serving
     from ollama_bridge.server.app import App
     from ollama_bridge.server.front import Front
     from ollama_bridge.server.siblings import Siblings
@@ -251,7 +251,7 @@ class _Daemon:
         self._settings = settings
         self._state = state
         self._note = note
-        self._server: ending.Server | None = None
+        self._server: serving.Server | None = None
         self._front: Front | None = None
         self._ledger: Ledger | None = None
         self._signals: list[int] = []
@@ -270,7 +270,7 @@ class _Daemon:
         _log.info("stopped")
         return _INTERRUPTED if signal.SIGINT in self._signals else 0
 
-    def _serve(self, server: "ending.Server", sockets: list[socket.socket]) -> None:
+    def _serve(self, server: "serving.Server", sockets: list[socket.socket]) -> None:
         try:
             server.run(sockets=sockets)
             if self._front is not None and self._front.error is not None:
@@ -278,12 +278,12 @@ class _Daemon:
         except SystemExit as error:  # uvicorn's way to say that the application did not start
             raise BridgeError("the server could not start; see `ollama-bridge logs`") from error
 
-    def _build(self) -> "ending.Server":
-        from ollama_bridge.server import ending, front  # after the port listens
+    def _build(self) -> "serving.Server":
+        from ollama_bridge.server import front, serving  # after the port listens
 
         self._front = front.Front(self._application, self._stop)
         settings = _server_settings(self._front, self._ready)
-        return ending.Server(settings, self._front, self._options.finish)
+        return serving.Server(settings, self._front, self._options.finish)
 
     def _application(self) -> "App":
         """Import and build what answers; called in a thread, while the port answers already."""

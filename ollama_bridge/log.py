@@ -38,8 +38,11 @@ Write = Callable[[str], None]
 Fields = Mapping[str, Any]
 """What is told of one request, in the order in which it is written."""
 
-_Asked = tuple[float, Fields]
-"""When a request was over, in seconds since the epoch, and what is told of it."""
+Tell = Callable[[], Fields]
+"""Tells it; called when the line is made."""
+
+_Asked = tuple[float, Tell]
+"""When a request was over, in seconds since the epoch, and who tells of it."""
 
 _root = logging.getLogger()
 _requests = logging.getLogger(REQUESTS)
@@ -80,7 +83,7 @@ def _to(stream: TextIO) -> Write:
     return write
 
 
-def request(fields: Fields) -> None:
+def request(tell: Tell) -> None:
     """A line about a request that is over.
 
     A record of logging costs several times as much as the line: it is made for other handlers only.
@@ -89,8 +92,9 @@ def request(fields: Fields) -> None:
         return
     handlers = _root.handlers
     if len(handlers) == 1 and type(handlers[0]) is Gathering:
-        handlers[0].request(fields)
+        handlers[0].request(tell)
     else:
+        fields = tell()
         _requests.info("%s", _words(fields), extra={"fields": fields})
 
 
@@ -188,10 +192,10 @@ class Gathering(logging.Handler):
             self.handleError(record)
         self.flush()
 
-    def request(self, fields: Fields) -> None:
+    def request(self, tell: Tell) -> None:
         """Take what will be a line about a request; many are made at once."""
         with self.lock or contextlib.nullcontext():
-            self._lines.append((time.time(), fields))
+            self._lines.append((time.time(), tell))
         if not self._waiting and not self._will_flush():
             self.flush()
 
@@ -209,7 +213,10 @@ class Gathering(logging.Handler):
                 return
             form: Any = self.formatter  # one of ours, where there are requests
             text = "".join(
-                [line if isinstance(line, str) else f"{form.request(*line)}\n" for line in lines]
+                [
+                    line if isinstance(line, str) else f"{form.request(line[0], line[1]())}\n"
+                    for line in lines
+                ]
             )
             for write in self._sinks:
                 write(text)
@@ -282,7 +289,13 @@ class Json(logging.Formatter):
 
 
 def _words(fields: Fields) -> str:
-    return " ".join([f"{key}={value}" for key, value in fields.items()])
+    return _form(tuple(fields)) % tuple(fields.values())
+
+
+@functools.lru_cache(maxsize=32)
+def _form(keys: tuple[str, ...]) -> str:
+    """A line of these fields; there are few kinds of them."""
+    return " ".join([f"{key}=%s" for key in keys])
 
 
 def _time(seconds: float) -> str:

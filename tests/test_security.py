@@ -29,6 +29,7 @@ NO_BOUNDS = {
     "server.bridge.UNDATED": "a date that is told",
     "server.callers._PATIENCE": "how long the kernel is waited for",
     "server.callers._THE_KERNEL": "a number of the protocol",
+    "server.crowd.AT_ONCE": "how many are taken in one turn",
     "server.http1.JOINED": "a choice between two ways of writing",
     "server.straight.JOINED": "a choice between two ways of writing",
     "server.manage.PAUSE": "a rhythm",

@@ -135,6 +135,8 @@ class App:
     ) -> None:
         self.bridge = bridge
         self.instance = bridge.instance = instance
+        self._sign = (VIA.encode(), instance.encode("latin-1"))
+        """Our own name, in a request that we have sent ourselves."""
         self.token = token
         self.stop_own = stop
         self.settings_error: str | None = None
@@ -243,7 +245,7 @@ class App:
         bridge.active += 1
         self.journal.begin(exchange)
         try:
-            _refuse_loop(exchange, self.instance)
+            _refuse_loop(exchange, self._sign)
             await route(bridge, exchange)
         except ClientGone:
             exchange.log["gone"] = True
@@ -259,11 +261,11 @@ class App:
         finally:
             bridge.active -= 1
             bridge.requests += 1
-            fields = self.journal.end(exchange)
+            tell = self.journal.end(exchange)
             bridge.errors = self.journal.errors
             self._heap.worked()
-            if fields is not None:
-                log.request(fields)
+            if tell is not None:
+                log.request(tell)
 
     async def _to_admin(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -325,16 +327,14 @@ def _facts_of(app: App) -> "Facts":
     return Facts(app)
 
 
-def _refuse_loop(exchange: Exchange, instance: str) -> None:
-    for name, value in exchange.scope["headers"]:
-        if name == _VIA and value.decode("latin-1") == instance:
-            raise AsksItself(_LOOP)
+def _refuse_loop(exchange: Exchange, sign: tuple[bytes, bytes]) -> None:
+    if sign in exchange.scope["headers"]:
+        raise AsksItself(_LOOP)
 
 
 _STOPPED = UpstreamBroke(
     "Ollama Bridge was stopped before this answer was complete; ask again", status=503
 )
-_VIA = VIA.encode()
 _LOOP = (
     "this provider's address leads back to Ollama Bridge itself; in the settings give it the "
     "address of the server that is meant, such as http://127.0.0.1:11435 for a real Ollama"

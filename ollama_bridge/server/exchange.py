@@ -114,12 +114,13 @@ class Exchange:
 
     async def answer(self, body: bytes, *, kind: bytes = JSON, status: int = 200) -> None:
         """A whole reply."""
-        length = (b"content-length", b"%d" % len(body))
-        headers = self._begin(status, [(b"content-type", kind), length])
+        headers = self._begin(status, [(b"content-type", kind)])
         self.complete = True
-        if self._way is None or not self._way.answer(status, headers, body, last=True):
-            await self._start(status, headers)
-            await self._body(b"" if self.method == "HEAD" else body, last=True)
+        way = self._way
+        if way is not None and way.answer(status, headers, body, last=True, whole=True):
+            return
+        await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self._body(b"" if self.method == "HEAD" else body, last=True)
 
     async def refuse(self, error: BridgeError) -> None:
         """An error in Ollama's form: one line, plain text in `error` (traps 7 to 10)."""

@@ -27,6 +27,7 @@ _USED = frozenset(
 )
 """What is used of uvicorn's object: where one is missing, ASGI does the work."""
 
+_ACTED_UPON = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _NOT_PLAIN = re.compile(rb"[\r\n\0]")
 _END = b"0\r\n\r\n"
 
@@ -41,34 +42,33 @@ class Straight:
         self._flow = cycle.flow
         self._write = cycle.transport.write
 
-    def answer(self, status: int, headers: Headers, body: bytes, *, last: bool) -> bool:
-        """Head and body, or the head and the first part of a body that goes on."""
+    def answer(
+        self, status: int, headers: Headers, body: bytes, *, last: bool, whole: bool = False
+    ) -> bool:
+        """Head and body, or the head and the first part of a body that goes on.
+
+        The length of a `whole` body is told behind the headers.
+        """
         cycle = self._cycle
         if self._is_blocked() or cycle.response_started:
             return False
         if not cycle.keep_alive or cycle.scope["method"] == "HEAD":
             return False
-        chunked = True
-        lines = [_status_line(status)]
-        for name, value in (*cycle.default_headers, *headers):
-            if name == b"connection" or _NOT_PLAIN.search(value):
-                return False
-            if name == b"content-length":
-                chunked = False
-            lines += (name, b": ", value, b"\r\n")
-        if chunked:
-            lines.append(b"transfer-encoding: chunked\r\n\r\n")
-            lines.append(_chunk(body, last=last))
+        head = _head(status, (*cycle.default_headers, *headers))
+        if not head:
+            return False
+        if whole:
+            head += b"content-length: %d\r\n\r\n" % len(body)
         else:
-            lines.append(b"\r\n")
-            lines.append(body)
+            head += b"transfer-encoding: chunked\r\n\r\n"
+            body = _chunk(body, last=last)
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        cycle.chunked_encoding = chunked
+        cycle.chunked_encoding = not whole
         if len(body) <= JOINED:
-            self._write(b"".join(lines))
+            self._write(head + body)
         else:
-            cycle.transport.writelines((b"".join(lines[:-1]), lines[-1]))
+            cycle.transport.writelines((head, body))
         if last:
             self._end()
         return True
@@ -82,7 +82,8 @@ class Straight:
         """A part of a body that goes on; what a slow client leaves to wait for comes back."""
         if self._flow.write_paused or self._cycle.disconnected:
             return flow.begun(self._cycle.send(_more(data)))
-        self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        write = self._write  # quicker than called at once, which looks for a method first
+        write(b"%x\r\n%b\r\n" % (len(data), data))
         return None
 
     def end(self, data: bytes) -> bool:
@@ -125,6 +126,16 @@ def _more(data: bytes) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=64)
+def _head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Status line and headers, which seldom change; b"" for those that uvicorn acts upon."""
+    lines = [_status_line(status)]
+    for name, value in headers:
+        if name in _ACTED_UPON or _NOT_PLAIN.search(value):
+            return b""
+        lines += (name, b": ", value, b"\r\n")
+    return b"".join(lines)
+
+
 def _status_line(status: int) -> bytes:
     try:
         phrase = http.HTTPStatus(status).phrase

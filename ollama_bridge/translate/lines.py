@@ -53,7 +53,8 @@ class Lines:
         """A piece of the answer."""
         if logprobs:
             return self._line(quoted(text), '"done":false' + _logprobs(logprobs))
-        return f"{self._head}{self._stamp()}{self._open}{quoted(text)}{self._goes_on}".encode()
+        stamp = self._stamp  # what is called where it is looked up is looked for as a method first
+        return f"{self._head}{stamp()}{self._open}{quoted(text)}{self._goes_on}".encode()
 
     def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the thinking."""

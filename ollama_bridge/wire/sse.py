@@ -50,10 +50,15 @@ class EventCutter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Payloads completed by `data`; raises UpstreamBroke when one grows past LIMIT."""
-        if self._is_clear:  # most reads are exactly one event, which need not be taken apart
+        if self._is_clear and _CR not in data:
+            # nearly all reads are whole events of one line each, and most of them only one
             line, _, rest = data.partition(b"\n")
-            if rest == b"\n" and line[:7] == b"data: {" and line[-1:] == b"}" and _CR not in line:
+            if rest == b"\n" and line[:7] == b"data: {" and line[-1:] == b"}":
                 return [line[6:]]
+            if line[:6] == b"data: " and rest[-2:] == b"\n\n":
+                payloads = data[6:-2].split(b"\n\ndata: ")
+                if data.count(b"\n") == 2 * len(payloads):
+                    return [payload for part in payloads if (payload := part.strip(b" \t"))]
         if self._returned or _CR in data:
             data = self._with_line_feeds(data)
         lines = data.split(b"\n")

@@ -1,15 +1,19 @@
-"""The end of the server: answers get some seconds to be complete, then an error as their end.
+"""uvicorn's server, with a beginning and an end of ours.
 
-uvicorn alone would cancel what is left, and a stream that just stops looks like one that finished.
+Clients that come all at once are taken all at once. At the end answers get some seconds to be
+complete, then an error as their end: uvicorn alone would cancel what is left, and a stream that
+just stops looks like one that finished.
 """
 
 import asyncio
 import logging
 import math
 import socket
+from typing import Any
 
 import uvicorn
 
+from ollama_bridge.server.crowd import Crowd, takes_one_a_turn
 from ollama_bridge.server.front import Front
 
 CUT_SECONDS = 1
@@ -25,6 +29,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.patience = patience
         self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        if sockets and takes_one_a_turn(asyncio.get_running_loop()):
+            make: Any = Crowd(self.config.http_protocol_class, sockets)
+            self.config.http_protocol_class = make
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, wait, cut what is left."""
