@@ -93,6 +93,7 @@ class Home:
             )
         os.close(errors)
         ours, theirs = os.pipe()
+        os.set_blocking(theirs, False)
         threading.Thread(target=_pass_on, args=(heard, theirs), daemon=True).start()
         child.stderr = os.fdopen(ours, encoding="utf-8")
         return child
@@ -108,12 +109,15 @@ class Home:
 
 
 def _pass_on(source: int, goal: int) -> None:
-    """Everything a daemon says goes on to the test, and is looked through on its way."""
+    """Everything a daemon says goes on to the test, and is looked through on its way.
+
+    What a test does not read is let go when the pipe is full: else the daemon would wait for it.
+    """
     said = b""
     while data := os.read(source, 65536):
         said = said[-len(planted.KEY) :] + data
         leaks.see("standard error of a daemon", said)
-        with contextlib.suppress(OSError):  # nobody reads any more
+        with contextlib.suppress(OSError):  # nobody reads (any more)
             os.write(goal, data)
     os.close(source)
     os.close(goal)
