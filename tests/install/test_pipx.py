@@ -123,6 +123,7 @@ class User:
             "HOME": str(self.home),
             "USERPROFILE": str(self.home),
             "PIPX_HOME": str(self.pipx_home),
+            "RUSTUP_HOME": str(self.home.parent / "rustup"),  # pip asks Rust's compiler its version
             "PIPX_BIN_DIR": str(self.bin),
             "PIPX_MAN_DIR": str(folder / "man"),
             "PIPX_DEFAULT_PYTHON": sys._base_executable,
