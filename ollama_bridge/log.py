@@ -38,11 +38,8 @@ Write = Callable[[str], None]
 Fields = Mapping[str, Any]
 """What is told of one request, in the order in which it is written."""
 
-Tell = Callable[[], Fields]
-"""Tells it; called when the line is made."""
-
-_Asked = tuple[float, Tell]
-"""When a request was over, in seconds since the epoch, and who tells of it."""
+_Asked = tuple[float, Fields]
+"""When a request was over, in seconds since the epoch, and what is told of it."""
 
 _root = logging.getLogger()
 _requests = logging.getLogger(REQUESTS)
@@ -83,7 +80,7 @@ def _to(stream: TextIO) -> Write:
     return write
 
 
-def request(tell: Tell) -> None:
+def request(fields: Fields) -> None:
     """A line about a request that is over.
 
     A record of logging costs several times as much as the line: it is made for other handlers only.
@@ -92,9 +89,8 @@ def request(tell: Tell) -> None:
         return
     handlers = _root.handlers
     if len(handlers) == 1 and type(handlers[0]) is Gathering:
-        handlers[0].request(tell)
+        handlers[0].request(fields)
     else:
-        fields = tell()
         _requests.info("%s", _words(fields), extra={"fields": fields})
 
 
@@ -192,10 +188,10 @@ class Gathering(logging.Handler):
             self.handleError(record)
         self.flush()
 
-    def request(self, tell: Tell) -> None:
+    def request(self, fields: Fields) -> None:
         """Take what will be a line about a request; many are made at once."""
         with self.lock or contextlib.nullcontext():
-            self._lines.append((time.time(), tell))
+            self._lines.append((time.time(), fields))
         if not self._waiting and not self._will_flush():
             self.flush()
 
@@ -213,10 +209,7 @@ class Gathering(logging.Handler):
                 return
             form: Any = self.formatter  # one of ours, where there are requests
             text = "".join(
-                [
-                    line if isinstance(line, str) else f"{form.request(line[0], line[1]())}\n"
-                    for line in lines
-                ]
+                [line if isinstance(line, str) else f"{form.request(*line)}\n" for line in lines]
             )
             for write in self._sinks:
                 write(text)
@@ -289,13 +282,7 @@ class Json(logging.Formatter):
 
 
 def _words(fields: Fields) -> str:
-    return _form(tuple(fields)) % tuple(fields.values())
-
-
-@functools.lru_cache(maxsize=32)
-def _form(keys: tuple[str, ...]) -> str:
-    """A line of these fields; there are few kinds of them."""
-    return " ".join([f"{key}=%s" for key in keys])
+    return " ".join([f"{key}={value}" for key, value in fields.items()])
 
 
 def _time(seconds: float) -> str:

@@ -98,15 +98,11 @@ class Daybook:
 
     def sent(self, provider: str) -> None:
         """A request goes out."""
-        day = self.day()
-        self._of(day, provider).requests += 1
-        self.tell(day, provider, _ONE_REQUEST)
+        self._add(provider, _ONE_REQUEST)
 
     def answered(self, provider: str, more: Spent) -> None:
         """An answer has told what it cost."""
-        day = self.day()
-        self._of(day, provider).add(more)
-        self.tell(day, provider, more)
+        self._add(provider, more)
 
     def take(self, day: str, provider: str, more: Spent) -> None:
         """What another process has counted."""
@@ -150,6 +146,11 @@ class Daybook:
             raise ValueError("no counts of spending") from error
         for day, name, spent in days:
             self.take(day, name, spent)
+
+    def _add(self, provider: str, more: Spent) -> None:
+        day = self.day()
+        self._of(day, provider).add(more)
+        self.tell(day, provider, more)
 
     def _of(self, day: str, provider: str) -> Spent:
         rows = self._days.get(day)

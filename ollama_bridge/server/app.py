@@ -261,11 +261,11 @@ class App:
         finally:
             bridge.active -= 1
             bridge.requests += 1
-            tell = self.journal.end(exchange)
+            fields = self.journal.end(exchange)
             bridge.errors = self.journal.errors
             self._heap.worked()
-            if tell is not None:
-                log.request(tell)
+            if fields is not None:
+                log.request(fields)
 
     async def _to_admin(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send

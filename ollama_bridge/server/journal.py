@@ -3,16 +3,13 @@
 Never what was said and never a key; the same fields make the line in the log.
 """
 
-import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ollama_bridge.server.exchange import Exchange
 
 Fields = dict[str, Any]
-Tell = Callable[[], Fields]
-"""Tells the fields of a request that is over: they are made when somebody reads them."""
 
 RECENT = 200
 """How many finished requests are remembered."""
@@ -40,7 +37,7 @@ class Journal:
         self._monotonic = monotonic
         self._number = 0
         self._running: dict[Exchange, _Begun] = {}
-        self._recent: deque[tuple[str, Tell]] = deque(maxlen=RECENT)
+        self._recent: deque[tuple[str, Fields]] = deque(maxlen=RECENT)
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -50,32 +47,30 @@ class Journal:
     @property
     def recent(self) -> list[Fields]:
         """Finished requests, oldest first."""
-        return [{"time": time, **tell()} for time, tell in list(self._recent)]
+        return [{"time": time, **fields} for time, fields in list(self._recent)]
 
     def begin(self, exchange: Exchange) -> None:
         """A request has come."""
         self._number += 1
         self._running[exchange] = self._number, self._stamp(), self._monotonic()
 
-    def end(self, exchange: Exchange) -> Tell | None:
-        """A request is over: tells its fields; None when it asked no model and did not fail."""
+    def end(self, exchange: Exchange) -> Fields | None:
+        """A request is over: its fields, or None when it asked no model and did not fail."""
         number, time, begun = self._running.pop(exchange)
         log = exchange.log
         if "error" in log:
             self._remember_failure(log)
         elif "model" not in log:
             return None
-        tell = functools.partial(
-            self._fields, _Told.of(exchange), number, self._monotonic() - begun
-        )
-        self._recent.append((time, tell))
-        return tell
+        fields = self._fields(exchange, number, self._monotonic() - begun)
+        self._recent.append((time, fields))
+        return fields
 
     def running(self) -> list[Fields]:
         """The requests that wait for an answer of a model, oldest first."""
         now = self._monotonic()
         return [
-            {"time": time, **self._fields(_Told.of(exchange), number, now - begun)}
+            {"time": time, **self._fields(exchange, number, now - begun)}
             for exchange, (number, time, begun) in list(self._running.items())
             if "model" in exchange.log
         ]
@@ -91,14 +86,15 @@ class Journal:
             }
         )
 
-    def _fields(self, told: "_Told", number: int, total: int) -> Fields:
-        log = told.log
+    def _fields(self, exchange: Exchange, number: int, total: int) -> Fields:
+        log = exchange.log
+        client = exchange.scope.get("client") or ("-",)
         tokens_in, tokens_out = log.get("tokens", (0, 0))
         fields = {
             "id": f"{self._prefix}-{number}",
-            "client": (told.client or ("-",))[0],
-            "route": f"{told.method} {told.path}",
-            "status": told.status or 499,
+            "client": client[0],
+            "route": f"{exchange.method} {exchange.path}",
+            "status": exchange.status or 499,
             "model": log.get("model", "-"),
             "provider": log.get("provider", "-"),
             "upstream": log.get("upstream", "-"),
@@ -114,24 +110,6 @@ class Journal:
 
 
 _SOMETIMES = ("tries", "estimated", "gone", "error")
-
-
-class _Told(NamedTuple):
-    """What is told of an exchange, without the exchange: that holds much more."""
-
-    method: str
-    path: str
-    status: int
-    client: Any
-    log: Fields
-
-    @classmethod
-    def of(cls, exchange: Exchange) -> "_Told":
-        scope = exchange.scope
-        return cls(
-            exchange.method, exchange.path, exchange.status, scope.get("client"), exchange.log
-        )
-
 
 _Begun = tuple[int, str, int]
 """Number, time, and the same on the clock that never jumps."""

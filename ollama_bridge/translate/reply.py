@@ -6,7 +6,7 @@ goes through `feed` and `close`, a whole completion through `whole`; what is sai
 An event is read in this order, each as one early return or one call:
 [DONE], error, usage, no choices, thinking, text, tool calls, finish reason.
 Most events are a piece of text and nothing else. Once one was, the next is taken for the same, and
-the decoder says whether it is: that halves what an event costs.
+the decoder says whether it is: then nothing has to be asked of it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -78,7 +78,10 @@ def test_so_many_in_a_turn_and_no_more(listening: socket.socket) -> None:
 
 
 def test_what_cannot_be_taken_is_left_to_the_loop(listening: socket.socket) -> None:
+    failed: list[dict[str, object]] = []
+
     async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: failed.append(told))
         broken = socket.socket()
         looking = Crowd(lambda **_: Met([0], []), [broken])
         looking()
@@ -87,9 +90,11 @@ def test_what_cannot_be_taken_is_left_to_the_loop(listening: socket.socket) -> N
         broken.close()
         looking()
         await asyncio.sleep(0)
+        await asyncio.sleep(0)
         assert not looking._taking
 
     uvloop.run(main())
+    assert not failed
 
 
 def test_a_connection_that_cannot_be_made_is_closed_and_told(

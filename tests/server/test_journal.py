@@ -54,9 +54,8 @@ def test_a_request_is_running_and_then_recent() -> None:
     one.log |= {"model": "m", "provider": "p", "tokens": (3, 4), "first": 2_000_000}
     (row,) = book.running()
     assert (row["id"], row["model"], row["total_ms"]) == ("abcd-1", "m", 10.0)
-    tell = book.end(one)
-    assert tell is not None
-    fields = tell()
+    fields = book.end(one)
+    assert fields is not None
     assert (fields["tokens_in"], fields["tokens_out"], fields["first_ms"]) == (3, 4, 2.0)
     assert book.running() == []
     assert [row["id"] for row in book.recent] == ["abcd-1"]
