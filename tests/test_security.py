@@ -38,6 +38,7 @@ NO_BOUNDS = {
     "server.native.PATIENCE": "how long a list is waited for",
     "server.pool._NEXT_ADDRESS": "a rhythm",
     "server.proxied.LOOK": "a rhythm",
+    "server.upstream.SHORTEST_KEY": "what counts as a secret",
     "server.siblings.LOOK_SECONDS": "how long another worker is waited for",
     "translate.embed._BEGIN": "where blanks are looked for",
     "translate.embed.NEAR_ENOUGH": "arithmetic",

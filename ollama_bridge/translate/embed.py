@@ -1,10 +1,12 @@
 """`/api/embed` and `/api/embeddings`: inputs to an upstream request, its reply to Ollama's answer.
 
-Strategy: nearly every service sends unit vectors as plain lists of numbers. Their JSON is checked,
-cut out and leaves as the very bytes that came: reading and writing 100,000 floats costs more than
-everything else together. A model scales all its vectors or none, so the first and the last tell
-whether they have length one. All other forms (base64, one vector per token, odd field types) are
-read a second time, field by field.
+Strategy: nearly every service sends unit vectors as plain lists of numbers. Such lists are cut out
+and leave as the very bytes that came, once it is sure that they hold nothing but digits and the
+signs around them; what is left of the reply is a short text. Reading and writing 100,000 floats
+costs more than everything else together, and so does every reader that looks for their ends. A
+model scales all its vectors or none, so the first and the last, which are read, tell whether they
+have length one. All other forms (base64, one vector per token, odd field types) are read field by
+field.
 """
 
 import array
@@ -40,9 +42,12 @@ class Vector:
 
     @property
     def numbers(self) -> Sequence[float]:
-        """Its components."""
+        """Its components; raises UpstreamFailed for a text that is no list of numbers."""
         if not self._numbers:
-            self._numbers = _list.decode(self.text)
+            try:
+                self._numbers = _list.decode(self.text)
+            except msgspec.DecodeError as error:
+                raise _unusable("an embedding is no list of numbers", "the upstream") from error
         return self._numbers
 
 
@@ -74,16 +79,16 @@ def batches(inputs: list[str], size: int) -> list[list[str]]:
 def vectors(body: bytes, provider: str = "the upstream") -> tuple[list[Vector], int | None]:
     """The reply's vectors in the order of the inputs, and its prompt tokens if it tells."""
     try:
-        reply = _typed.decode(body)
+        rest, texts = _cut(body)
+        reply = _typed.decode(rest)
     except msgspec.ValidationError:
         return _tolerant(body, provider)
     except _NOT_JSON as error:
         raise failures.unreadable(body, provider) from error
-    texts = [_numbers_text(item.embedding) for item in reply.data]
-    if reply.error or not all(texts):
+    if reply.error:
         return _tolerant(body, provider)
-    found = [Vector(text=text) for text in texts]
-    return _ordered([item.index for item in reply.data], found), _usage(reply.usage)
+    vectors = [Vector(text=texts[place]) for item in reply.data for place in item.embedding]
+    return _ordered([item.index for item in reply.data], vectors), _usage(reply.usage)
 
 
 def units(vectors: list[Vector], dimensions: int = 0) -> list[Vector]:
@@ -137,7 +142,7 @@ def to_ollama_legacy(vector: Vector | None) -> bytes:
 
 
 class _Item(Struct, gc=False):
-    embedding: msgspec.Raw
+    embedding: tuple[int]
     index: Json = None
 
 
@@ -151,23 +156,35 @@ _typed = msgspec.json.Decoder(_Reply)
 _list = msgspec.json.Decoder(list[float])
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
-_SPACE = (b" ", b"\n", b"\r", b"\t")
+_BLANKS = b" \n\r\t"
+_NUMBERS = b"0123456789.,-+eE[]" + _BLANKS
 _BEGIN = 256
-_NO_NUMBER = (b'"', b"{", b"l", b"u")
-"""Whatever is no number in a list has one of these: text, objects, null, true, false."""
 
 
-def _numbers_text(value: msgspec.Raw) -> bytes:
-    """The JSON of a list of numbers as Ollama writes it, without blanks; empty for another value.
+def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
+    """The reply with a place number in every list of numbers, and these lists, without blanks.
 
-    The decoder has made sure that it is JSON. Who writes blanks writes them between all numbers.
+    Every other list is left where it is; one that is broken may raise DecodeError. A list of
+    numbers has no quotation mark, so one that is found within a text is no more than a part of it,
+    and changes nothing there that is looked at.
     """
-    text = bytes(value)
-    begin = text[:_BEGIN]
-    if any(mark in begin for mark in _SPACE):
-        text = text.translate(None, b"".join(_SPACE))
-    is_flat = text.rfind(b"[") == 0 and not any(mark in text for mark in _NO_NUMBER)
-    return text if is_flat and text != b"[]" else b""
+    rest: list[bytes] = []
+    lists: list[bytes] = []
+    done = last = 0
+    while (end := body.find(b"]", last)) >= 0:
+        begin = body.rfind(b"[", last, end)
+        last = end + 1
+        text = body[begin:last] if begin >= 0 else b""
+        if len(text) <= len(b"[]") or text.translate(None, _NUMBERS):
+            continue
+        if any(blank in text[:_BEGIN] for blank in _BLANKS):  # then they follow every number
+            if not _list.decode(text):  # or between two there is nothing but a blank
+                continue
+            text = text.translate(None, _BLANKS)
+        rest += (body[done:begin], b"[%d]" % len(lists))
+        done = last
+        lists.append(text)
+    return b"".join((*rest, body[done:])), lists
 
 
 def _tolerant(body: bytes, provider: str) -> tuple[list[Vector], int | None]:

@@ -139,6 +139,8 @@ def test_prompt_tokens(usage, tokens):
         (b'{"data":[{"embedding":[NaN]}]}', "not JSON"),
         (b'{"data":[{"embedding":"\xff"}]}', "not JSON"),
         (b"[" * 100_000, "not JSON"),
+        (b'{"data":[{"embedding":[1 2]}]}', "not JSON"),
+        (b'{"data":[{"embedding":[\t]}]}', "empty or missing"),
         (b"null", "no list of embeddings"),
         (b"{}", "no list of embeddings"),
         (b'"busy"', "busy"),
@@ -165,6 +167,21 @@ def test_unusable_replies_name_the_provider_and_the_reason(body, words):
     assert "lab" in caught.value.message
 
 
+@pytest.mark.parametrize("text", ["-", ",", "1,,2", "0.1.2", "e", "1,", "01"])
+def test_a_list_that_only_looks_like_numbers_is_refused(text):
+    (vector,) = embed.vectors(b'{"data":[{"embedding":[%b]}]}' % text.encode())[0]
+    with pytest.raises(UpstreamFailed, match="no list of numbers"):
+        embed.units([vector])
+    with pytest.raises(UpstreamFailed, match="no list of numbers"):
+        embed.to_ollama_legacy(vector)
+
+
+def test_brackets_cost_no_more_than_other_bytes():
+    """Were each looked for from the start, a few megabytes of them would take hours."""
+    with pytest.raises(UpstreamFailed):
+        embed.vectors(b"]" * 4_000_000)
+
+
 def test_an_error_inside_a_success_keeps_its_status():
     with pytest.raises(UpstreamFailed) as caught:
         embed.vectors(b'{"error":{"message":"slow down","code":429}}')
@@ -177,7 +194,7 @@ def test_no_bytes_raise_anything_else(body):
         embed.vectors(body)
     except UpstreamFailed:
         return
-    assert json.loads(body)  # whatever is accepted was JSON
+    json.loads(body)  # raises: whatever is accepted was JSON
 
 
 json_values = st.recursive(
@@ -282,6 +299,8 @@ def test_a_unit_vector_leaves_with_the_digits_that_came(layout):
         b'{"data":[{"embedd\\u0069ng":[0.6,0.8]}]}',
         b'{"more":{"embedding":[0.6,9]},"data":[{"embedding":[0.6,0.8]}]}',
         b'{"more":{"embedding":[9,0.8]},"data":[{"embedding":[0.6,0.8]}]}',
+        b'{"note":"[9","data":[{"embedding":[0.6,0.8],"note":"["}],"more":"9]"}',
+        b'{"note":"]","data":[{"note":"[7]","embedding":[0.6,0.8],"note":"]"}],"more":"["}',
         b'{"more":{"embedding":[]},"data":[{"embedding":[0.6,0.8]}]}',
         b'{"more":{"embedding":["a","b"]},"data":[{"embedding":[0.6,0.8]}]}',
     ],
