@@ -10,6 +10,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from ollama_bridge.errors import UpstreamBroke
+from ollama_bridge.translate import reply
 from ollama_bridge.translate.anthropic import long_id
 from ollama_bridge.translate.lines import Logprobs, encoded
 from ollama_bridge.translate.stats import LENGTH, Ending, Stats
@@ -40,7 +41,7 @@ class Head(NamedTuple):
     request_id: str
 
 
-class Events:
+class Events(reply.Writer):
     """Writes a streamed reply."""
 
     def __init__(self, head: Head, ending: Ending) -> None:
@@ -132,7 +133,7 @@ class Events:
         return said
 
 
-class Whole:
+class Whole(reply.Writer):
     """Writes a reply that is not streamed: nothing until the end, then one message."""
 
     def __init__(self, head: Head, ending: Ending) -> None:

@@ -56,6 +56,12 @@ class Lines:
         stamp = self._stamp  # what is called where it is looked up is looked for as a method first
         return f"{self._head}{stamp()}{self._open}{quoted(text)}{self._goes_on}".encode()
 
+    def texts(self, texts: list[str]) -> bytes:
+        """Pieces of the answer that came together: a line each, all of the same moment."""
+        begin = f"{self._head}{self._stamp()}{self._open}"
+        between = self._goes_on + begin
+        return f"{begin}{between.join(map(quoted, texts))}{self._goes_on}".encode()
+
     def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the thinking."""
         return self._line(f'"","thinking":{quoted(text)}', '"done":false' + _logprobs(logprobs))
@@ -97,6 +103,11 @@ class Whole:
         """Keep a piece of the answer."""
         self._text.append(text)
         self._logprobs += logprobs or []
+        return b""
+
+    def texts(self, texts: list[str]) -> bytes:
+        """Keep pieces of the answer."""
+        self._text += texts
         return b""
 
     def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:

@@ -40,6 +40,10 @@ class Writer(Protocol):
     def text(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the answer."""
 
+    def texts(self, texts: list[str]) -> bytes:
+        """Pieces of the answer that came together."""
+        return b"".join(map(self.text, texts))
+
     def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the thinking."""
 
@@ -137,7 +141,12 @@ class Reply:
             return b""
         said: list[bytes] = []
         try:
-            for payload in self._sse.feed(data):
+            payloads = self._sse.feed(data)
+            if len(payloads) == 1:
+                return self._event(payloads[0])
+            if self._is_plain:
+                said.append(self._plain(payloads))
+            for payload in payloads:
                 said.append(self._event(payload))
                 if self.over:
                     break
@@ -181,6 +190,22 @@ class Reply:
             return openai.chunk(payload)
         except (ValueError, RecursionError) as error:
             raise failures.unreadable(payload, self._provider) from error
+
+    def _plain(self, payloads: list[bytes]) -> bytes:
+        """Say the plain pieces of text that `payloads` begins with, and take them out of it."""
+        plain = openai.plain
+        texts: list[str] = []
+        try:
+            for payload in payloads:
+                texts.append(plain(payload).choices[0].delta.content)
+        except (ValueError, RecursionError):
+            self._is_plain = False
+            self._mistakes += payload != DONE
+        if not texts:
+            return b""
+        del payloads[: len(texts)]
+        self._characters += sum(map(len, texts))
+        return self._writer.texts(texts)
 
     def _event(self, payload: bytes) -> bytes:
         if self._is_plain:

@@ -87,9 +87,11 @@ def test_the_shorter_way_says_the_same(
     odd = b"data: " + json.dumps(event).encode() + b"\n\n"
     end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     data = [text, text, odd, text, odd, odd, odd, text, end]
-    short = said(data, writer), said([b"".join(data)], writer)
+    at_once = [data[0], b"".join(data[1:])]
+    short = said(data, writer), said(at_once, writer)
     monkeypatch.setattr(reply, "MISTAKES", 0)
-    assert short == (said(data, writer), said([b"".join(data)], writer))
+    assert short == (said(data, writer), said(at_once, writer))
+    assert short[0] == short[1]
 
 
 def test_the_shorter_way_is_taken(monkeypatch: pytest.MonkeyPatch):
@@ -101,8 +103,10 @@ def test_the_shorter_way_is_taken(monkeypatch: pytest.MonkeyPatch):
         return msgspec.json.decode(payload, type=openai.PlainChunk)
 
     monkeypatch.setattr(openai, "plain", plain)
-    said([text] * 5, lines.Lines)
+    one_by_one = said([text] * 5, lines.Lines)
     assert len(taken) == 4
+    assert said([text, text * 4], lines.Lines) == one_by_one
+    assert len(taken) == 8
 
 
 def test_a_server_whose_events_always_tell_more_is_soon_left_alone(monkeypatch: pytest.MonkeyPatch):
@@ -115,4 +119,7 @@ def test_a_server_whose_events_always_tell_more_is_soon_left_alone(monkeypatch: 
 
     monkeypatch.setattr(openai, "plain", plain)
     said([chatty] * 50, lines.Lines)
+    assert len(tries) == reply.MISTAKES
+    tries.clear()
+    said([chatty, *[chatty * 9] * 50], lines.Lines)
     assert len(tries) == reply.MISTAKES
