@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,9 @@ REQUESTS = f"{_OURS}.requests"
 SOON = 0.2
 """Seconds that lines about requests may wait."""
 
+_PIPE_TAKES = 1000
+"""Characters that fit into a pipe which says that it takes something: 4096 bytes by POSIX."""
+
 
 Write = Callable[[str], None]
 """Puts whole lines somewhere."""
@@ -50,7 +54,7 @@ def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> Write:
 
     What comes back writes lines of others there, which are finished already.
     """
-    sinks = [_File(state / NAME).write, *([_to(sys.stderr)] if console else [])]
+    sinks = [_File(state / NAME).write, *([_Console(sys.stderr).write] if console else [])]
     return _send(Gathering(*sinks), form, verbose=verbose).write
 
 
@@ -78,6 +82,52 @@ def _to(stream: TextIO) -> Write:
             stream.flush()
 
     return write
+
+
+class _Console:
+    """Lines for whoever reads along; while nobody does, they are left out and no answer waits."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._write = _to(stream)
+        self._never_waits = _is_file(stream)
+        self._left_out = 0
+
+    def write(self, text: str) -> None:
+        """Put lines there, as far as they are taken."""
+        if self._never_waits:
+            self._write(text)
+            return
+        while text:
+            end = text.rfind("\n", 0, _PIPE_TAKES) + 1 or _PIPE_TAKES  # whole lines, if they fit
+            self._offer(text[:end])
+            text = text[end:]
+
+    def _offer(self, text: str) -> None:
+        if not _takes(self._stream):
+            self._left_out += text.count("\n")
+            return
+        if self._left_out:
+            text = f"({self._left_out} lines left out: nobody read them in time)\n{text}"
+            self._left_out = 0
+        self._write(text)
+
+
+def _is_file(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _takes(stream: TextIO) -> bool:
+    """Whether a write will not wait, where the system can tell (Windows cannot)."""
+    import select
+
+    try:
+        return bool(select.select((), (stream,), (), 0)[1])
+    except (OSError, ValueError):
+        return True
 
 
 def request(fields: Fields) -> None:

@@ -80,6 +80,15 @@ class Home:
     def daemon(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
         """The daemon in the foreground, with its errors in a pipe."""
         heard, errors = os.pipe()
+        child = self.unheard(errors, *arguments, **environ)
+        ours, theirs = os.pipe()
+        os.set_blocking(theirs, False)
+        threading.Thread(target=_pass_on, args=(heard, theirs), daemon=True).start()
+        child.stderr = os.fdopen(ours, encoding="utf-8")
+        return child
+
+    def unheard(self, errors: int, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+        """The same with errors that go there, where nobody may be reading."""
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "daemon.stdout").open("w") as output:
             child = subprocess.Popen(
@@ -92,10 +101,6 @@ class Home:
                 env=self.environ | environ,
             )
         os.close(errors)
-        ours, theirs = os.pipe()
-        os.set_blocking(theirs, False)
-        threading.Thread(target=_pass_on, args=(heard, theirs), daemon=True).start()
-        child.stderr = os.fdopen(ours, encoding="utf-8")
         return child
 
     def write(self, text: str) -> None:

@@ -58,6 +58,7 @@ NO_BOUNDS = {
     "wire.retry_after._EPOCH": "arithmetic",
     "wire.duration.DEFAULT": "a value of the protocol",
     "wire.duration.FOREVER": "a value of the protocol",
+    "log._PIPE_TAKES": "a step",
     "daemon._LOCK_SECONDS": "how long a lock is waited for",
     "daemon._KEEP_ALIVE_SECONDS": "a rhythm",
     "daemon._INTERRUPTED": "an exit code",

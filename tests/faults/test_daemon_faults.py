@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import re
 import signal
 import socket
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import leaks
 import pytest
 from bridges import NoKeys
 from daemons import Home, end, until_ready
@@ -206,6 +209,53 @@ def test_a_full_disk(tmp_path: Path) -> None:
             end(child)
 
 
+def test_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """A supervisor that opened a pipe and forgot it, a terminal that was paused with Ctrl-S."""
+    held = Held()
+    home = Home(tmp_path)
+    ours, theirs = os.pipe()
+    with served(FakeUpstream(held.act)) as url:
+        home.write(f'[providers.lab]\nbase_url = "{url}/v1"\nmodels = ["m"]\nretries = 0\n')
+        child = home.unheard(theirs)
+        try:
+            _until((home.state / "daemon.json").exists)
+            address = f"http://127.0.0.1:{home.note()['port']}"
+
+            def fill_the_pipe() -> None:
+                with _client() as client:
+                    for _ in range(700):  # a pipe holds 64 KiB, a line has over 100 bytes
+                        client.post(f"{address}/api/show", json={"model": "none" * 20})
+                held.free = True
+
+            stream = during(address, fill_the_pipe)
+            new = asked(address)
+            ground = Ground(child, home, held, address)
+            _until(lambda: ground.log().count("route=POST /api/chat") == 2)
+            assert ground.log().count("route=POST /api/show") == 700
+            os.set_blocking(ours, False)
+            heard = _read(ours)
+            assert asked(address) == "complete"
+            _until(lambda: ground.log().count("route=POST /api/chat") == 3)
+            heard += _read(ours)
+            leaks.see("standard error of a daemon", heard)
+            left_out = re.search(rb"\((\d+) lines left out: nobody read them in time\)\n", heard)
+            assert left_out
+            assert heard.count(b"/api/show") + int(left_out[1]) >= 700
+            see("nobody reads standard error", stream, new, "*every line is in the file*")
+        finally:
+            end(child)
+            os.close(ours)
+
+
+def _read(pipe: int) -> bytes:
+    """What there is to be read just now."""
+    said = b""
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(pipe, 65536):
+            said += data
+    return said
+
+
 @pytest.mark.parametrize("hours", [5, -5], ids=["forth", "back"])
 def test_the_clock_jumps(hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock on the wall only dates lines: limits, pauses and durations go by another."""
@@ -237,7 +287,7 @@ def test_the_clock_jumps(hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 ORDER = [
     *("SIGTERM, and the answer ends in time", "SIGTERM, and it does not"),
-    *("no more files may be opened", "a full disk"),
+    *("no more files may be opened", "a full disk", "nobody reads standard error"),
     *("the clock goes forth by hours", "the clock goes back by hours"),
 ]
 
