@@ -4,7 +4,7 @@ import errno
 import socket
 from collections.abc import Iterator
 
-from ollama_bridge import instance, occupant
+from ollama_bridge import instance
 from ollama_bridge.errors import BridgeError, PortTaken, SettingsInvalid
 
 BACKLOG = 4096
@@ -68,6 +68,8 @@ def _everywhere(port: int) -> socket.socket:
 
 def _failure(error: OSError, host: str, port: int) -> BridgeError:
     if error.errno == errno.EADDRINUSE:
+        from ollama_bridge import occupant  # its HTTP client takes a tenth of the start
+
         return PortTaken(occupant.taken(host, port))
     if error.errno in {errno.EACCES, errno.EPERM}:
         return BridgeError(
