@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import re
+import select
 import stat
 import sys
 import time
@@ -92,6 +93,8 @@ class _Console:
         self._write = _to(stream)
         self._never_waits = _is_file(stream)
         self._left_out = 0
+        self._open_line = ""
+        """What ends the line that was begun last, if only a part of it was taken."""
 
     def write(self, text: str) -> None:
         """Put lines there, as far as they are taken."""
@@ -108,8 +111,10 @@ class _Console:
             self._left_out += text.count("\n")
             return
         if self._left_out:
-            text = f"({self._left_out} lines left out: nobody read them in time)\n{text}"
+            told = f"({self._left_out} lines left out: nobody read them in time)\n"
+            text = self._open_line + told + text
             self._left_out = 0
+        self._open_line = "" if text.endswith("\n") else "\n"
         self._write(text)
 
 
@@ -122,8 +127,6 @@ def _is_file(stream: TextIO) -> bool:
 
 def _takes(stream: TextIO) -> bool:
     """Whether a write will not wait, where the system can tell (Windows cannot)."""
-    import select
-
     try:
         return bool(select.select((), (stream,), (), 0)[1])
     except (OSError, ValueError):
