@@ -64,7 +64,7 @@ bench: .venv/.developing ## Measure speed against gates and goals; writes BENCHM
 test-load: .venv/.developing ## Thousands of clients at once against the daemon
 	LOAD=1 $(BIN)/python -m pytest -q -p no:xdist tests/faults/test_load.py
 
-soak: .venv/.developing ## Mixed load for MINUTES (10), with curves of what the daemon holds in soak.svg
+soak: .venv/.developing ## Mixed load for MINUTES (10), with curves of what the daemon holds in tests/perf/soak.svg
 	$(BIN)/python tests/perf/soak.py --minutes $(or $(MINUTES),10)
 
 bench-peers: .venv/.developing ## Measure other programs of its kind beside it; writes BENCHMARKS.md

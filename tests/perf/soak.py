@@ -1,6 +1,6 @@
 """Minutes of mixed load on one daemon, its memory, files, sockets and threads as curves.
 
-    python tests/perf/soak.py [--minutes 10] [--clients 20] [--out soak.svg]
+    python tests/perf/soak.py [--minutes 10] [--clients 20] [--out tests/perf/soak.svg]
 
 Streams, whole answers, vectors, clients that hang up in mid-stream, connections that say nothing and
 reloaded settings, all at once and again and again. Exit code 1 when an answer was wrong, or when the
@@ -194,7 +194,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     options.add_argument("--minutes", type=float, default=10)
     options.add_argument("--clients", type=int, default=20)
-    options.add_argument("--out", type=Path, default=Path("soak.svg"))
+    options.add_argument("--out", type=Path, default=Path(__file__).with_name("soak.svg"))
     given: Any = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(FakeUpstream(act)) as url:
         home = Home(Path(folder))
