@@ -10,15 +10,16 @@ import json
 import logging
 import logging.handlers
 import os
+import queue
 import re
-import select
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 NAME = "ollama-bridge.log"
 FORMATS = ("text", "json")
@@ -33,8 +34,11 @@ REQUESTS = f"{_OURS}.requests"
 SOON = 0.2
 """Seconds that lines about requests may wait."""
 
-_PIPE_TAKES = 1000
-"""Characters that fit into a pipe which says that it takes something: 4096 bytes by POSIX."""
+UNREAD = 1024 * 1024
+"""Bytes that wait for somebody to read standard error; further lines are left out there."""
+
+_LAST_WORDS = 1.0
+"""Seconds that the end waits for them to be read."""
 
 
 Write = Callable[[str], None]
@@ -55,8 +59,18 @@ def set_up(state: Path, form: str, *, verbose: bool, console: bool) -> Write:
 
     What comes back writes lines of others there, which are finished already.
     """
-    sinks = [_File(state / NAME).write, *([_Console(sys.stderr).write] if console else [])]
-    return _send(Gathering(*sinks), form, verbose=verbose).write
+    sinks: list[Write] = [_File(state / NAME).write]
+    at_end = _nothing
+    if console and (shown := _console(sys.stderr)) is not None:
+        sinks.append(shown.write)
+        at_end = shown.close
+    elif console:
+        sinks.append(_to(sys.stderr))
+    return _send(Gathering(*sinks, at_end=at_end), form, verbose=verbose).write
+
+
+def _nothing() -> None:
+    """Nothing has to be closed."""
 
 
 def set_up_pipe(form: str, *, verbose: bool) -> None:
@@ -85,52 +99,58 @@ def _to(stream: TextIO) -> Write:
     return write
 
 
-class _Console:
-    """Lines for whoever reads along; while nobody does, they are left out and no answer waits."""
+class Console:
+    """Lines for whoever reads along; a thread waits for those who do not: no answer does."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._write = _to(stream)
-        self._never_waits = _is_file(stream)
+    def __init__(self, file: BinaryIO, encoding: str = "utf-8") -> None:
+        """`file` is not buffered."""
+        self._file = file
+        self._encoding = encoding
+        self._texts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._given = self._written = 0
+        """Bytes; each is counted by one thread alone."""
         self._left_out = 0
-        self._open_line = ""
-        """What ends the line that was begun last, if only a part of it was taken."""
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
 
     def write(self, text: str) -> None:
-        """Put lines there, as far as they are taken."""
-        if self._never_waits:
-            self._write(text)
-            return
-        while text:
-            end = text.rfind("\n", 0, _PIPE_TAKES) + 1 or _PIPE_TAKES  # whole lines, if they fit
-            self._offer(text[:end])
-            text = text[end:]
-
-    def _offer(self, text: str) -> None:
-        if not _takes(self._stream):
+        """Have lines written, unless UNREAD bytes wait already."""
+        if self._given - self._written > UNREAD:
             self._left_out += text.count("\n")
             return
         if self._left_out:
-            told = f"({self._left_out} lines left out: nobody read them in time)\n"
-            text = self._open_line + told + text
+            text = f"({self._left_out} lines left out: nobody read them in time)\n{text}"
             self._left_out = 0
-        self._open_line = "" if text.endswith("\n") else "\n"
-        self._write(text)
+        data = text.encode(self._encoding, errors="backslashreplace")
+        self._given += len(data)
+        self._texts.put(data)
+
+    def close(self) -> None:
+        """Write what waits, as far as it is read within a moment."""
+        self._texts.put(b"")
+        self._thread.join(_LAST_WORDS)
+
+    def _run(self) -> None:
+        while data := self._texts.get():
+            size = len(data)
+            with contextlib.suppress(OSError, ValueError):  # a closed terminal
+                while data:
+                    data = data[self._file.write(data) or len(data) :]
+            self._written += size
 
 
-def _is_file(stream: TextIO) -> bool:
+def _console(stream: TextIO) -> Console | None:
+    """What writes to standard error; None for a file, which takes everything at once.
+
+    The thread has a way of its own: a buffer shared with it could not be closed at the end.
+    """
     try:
-        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        number = stream.fileno()
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return None
+        return Console(open(number, "wb", buffering=0, closefd=False), stream.encoding)
     except (OSError, ValueError):
-        return False
-
-
-def _takes(stream: TextIO) -> bool:
-    """Whether a write will not wait, where the system can tell (Windows cannot)."""
-    try:
-        return bool(select.select((), (stream,), (), 0)[1])
-    except (OSError, ValueError):
-        return True
+        return None
 
 
 def request(fields: Fields) -> None:
@@ -227,11 +247,17 @@ def refused_origins(line: str) -> list[str]:
 class Gathering(logging.Handler):
     """Writes lines to every sink, those about requests some at a time."""
 
-    def __init__(self, *sinks: Write) -> None:
+    def __init__(self, *sinks: Write, at_end: Callable[[], None] = _nothing) -> None:
         super().__init__()
         self._sinks = sinks
+        self._at_end = at_end
         self._lines: list[str | _Asked] = []
         self._waiting = False
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._at_end()
+        super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line; write it, unless it can wait."""

@@ -10,7 +10,6 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from ollama_bridge.errors import UpstreamBroke
-from ollama_bridge.translate import reply
 from ollama_bridge.translate.anthropic import long_id
 from ollama_bridge.translate.lines import Logprobs, encoded
 from ollama_bridge.translate.stats import LENGTH, Ending, Stats
@@ -41,7 +40,7 @@ class Head(NamedTuple):
     request_id: str
 
 
-class Events(reply.Writer):
+class Events:
     """Writes a streamed reply."""
 
     def __init__(self, head: Head, ending: Ending) -> None:
@@ -133,7 +132,7 @@ class Events(reply.Writer):
         return said
 
 
-class Whole(reply.Writer):
+class Whole:
     """Writes a reply that is not streamed: nothing until the end, then one message."""
 
     def __init__(self, head: Head, ending: Ending) -> None:

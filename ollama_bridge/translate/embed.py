@@ -27,6 +27,9 @@ Json = Any
 NEAR_ENOUGH = 1e-6
 """A length this close to one counts as one; Ollama's own float32 arithmetic is off by 5e-7."""
 
+LISTS = 100_000
+"""Most vectors of a reply that are passed on as they came."""
+
 LARGEST = 1e9
 """No embedding holds a larger number: bytes that read so are not float32."""
 
@@ -78,14 +81,14 @@ def batches(inputs: list[str], size: int) -> list[list[str]]:
 
 def vectors(body: bytes, provider: str = "the upstream") -> tuple[list[Vector], int | None]:
     """The reply's vectors in the order of the inputs, and its prompt tokens if it tells."""
+    rest, texts = _cut(body)
     try:
-        rest, texts = _cut(body)
         reply = _typed.decode(rest)
     except msgspec.ValidationError:
         return _tolerant(body, provider)
     except _NOT_JSON as error:
         raise failures.unreadable(body, provider) from error
-    if reply.error:
+    if reply.error or not texts:
         return _tolerant(body, provider)
     vectors = [Vector(text=texts[place]) for item in reply.data for place in item.embedding]
     return _ordered([item.index for item in reply.data], vectors), _usage(reply.usage)
@@ -164,9 +167,9 @@ _BEGIN = 256
 def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
     """The reply with a place number in every list of numbers, and these lists, without blanks.
 
-    Every other list is left where it is; one that is broken may raise DecodeError. A list of
-    numbers has no quotation mark, so one that is found within a text is no more than a part of it,
-    and changes nothing there that is looked at.
+    Every other list is left where it is. A list of numbers has no quotation mark, so one that is
+    found within a text is no more than a part of it, and changes nothing there that is looked at.
+    None is cut from a reply of more than LISTS.
     """
     rest: list[bytes] = []
     lists: list[bytes] = []
@@ -174,17 +177,30 @@ def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
     while (end := body.find(b"]", last)) >= 0:
         begin = body.rfind(b"[", last, end)
         last = end + 1
-        text = body[begin:last] if begin >= 0 else b""
+        text = _without_blanks(body[begin:last]) if begin >= 0 else b""
         if len(text) <= len(b"[]") or text.translate(None, _NUMBERS):
             continue
-        if any(blank in text[:_BEGIN] for blank in _BLANKS):  # then they follow every number
-            if not _list.decode(text):  # or between two there is nothing but a blank
-                continue
-            text = text.translate(None, _BLANKS)
         rest += (body[done:begin], b"[%d]" % len(lists))
         done = last
         lists.append(text)
+        if len(lists) > LISTS:
+            return body, []
     return b"".join((*rest, body[done:])), lists
+
+
+def _without_blanks(text: bytes) -> bytes:
+    """A list of numbers as Ollama writes it; b"" for one that is none.
+
+    Who writes blanks writes them behind every number. Where nothing else stands between two, taking
+    them out would make one number of both.
+    """
+    if not any(blank in text[:_BEGIN] for blank in _BLANKS):
+        return text
+    try:
+        _list.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return b""
+    return text.translate(None, _BLANKS)
 
 
 def _tolerant(body: bytes, provider: str) -> tuple[list[Vector], int | None]:

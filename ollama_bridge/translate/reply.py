@@ -9,7 +9,7 @@ Most events are a piece of text and nothing else. Once one was, the next is take
 the decoder says whether it is: then nothing has to be asked of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ollama_bridge.errors import UpstreamBroke
@@ -35,14 +35,13 @@ Logprobs = lines.Logprobs
 
 
 class Writer(Protocol):
-    """Says in one of Ollama's dialects what the upstream said."""
+    """Says in one of Ollama's dialects what the upstream said.
+
+    One may also have `texts(pieces)`, for pieces of the answer that came together.
+    """
 
     def text(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the answer."""
-
-    def texts(self, texts: list[str]) -> bytes:
-        """Pieces of the answer that came together."""
-        return b"".join(map(self.text, texts))
 
     def thinking(self, text: str, logprobs: Logprobs | None = None) -> bytes:
         """A piece of the thinking."""
@@ -61,7 +60,7 @@ class Reply:
     """One reply of one upstream, on its way to one client."""
 
     __slots__ = (  # what every event touches lies side by side
-        *("over", "finished", "_is_plain", "_sse", "_writer", "_characters"),
+        *("over", "finished", "_is_plain", "_sse", "_writer", "_texts", "_characters"),
         *("failure", "estimated", "_watch", "_provider", "_prompt_characters", "_show_thinking"),
         *("_names", "_top_logprobs", "_seed", "_ending", "_drop_cut_calls", "_listener", "_tags"),
         *("_calls", "_usage", "_timings", "_finish", "_logprobs", "_said", "_mistakes", "_stops"),
@@ -90,6 +89,7 @@ class Reply:
         self.estimated = False
         """The counters are ours: the upstream told none."""
         self._writer = writer
+        self._texts: Callable[[list[str]], bytes] | None = getattr(writer, "texts", None)
         self._watch = watch
         self._provider = provider
         self._prompt_characters = prompt_characters
@@ -144,8 +144,8 @@ class Reply:
             payloads = self._sse.feed(data)
             if len(payloads) == 1:
                 return self._event(payloads[0])
-            if self._is_plain:
-                said.append(self._plain(payloads))
+            if self._is_plain and self._texts is not None:
+                said.append(self._plain(payloads, self._texts))
             for payload in payloads:
                 said.append(self._event(payload))
                 if self.over:
@@ -191,7 +191,7 @@ class Reply:
         except (ValueError, RecursionError) as error:
             raise failures.unreadable(payload, self._provider) from error
 
-    def _plain(self, payloads: list[bytes]) -> bytes:
+    def _plain(self, payloads: list[bytes], say: Callable[[list[str]], bytes]) -> bytes:
         """Say the plain pieces of text that `payloads` begins with, and take them out of it."""
         plain = openai.plain
         texts: list[str] = []
@@ -205,7 +205,7 @@ class Reply:
             return b""
         del payloads[: len(texts)]
         self._characters += sum(map(len, texts))
-        return self._writer.texts(texts)
+        return say(texts)
 
     def _event(self, payload: bytes) -> bytes:
         if self._is_plain:

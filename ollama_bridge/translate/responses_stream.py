@@ -11,7 +11,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from ollama_bridge.errors import UpstreamBroke, UpstreamFailed
-from ollama_bridge.translate import reply, tools
+from ollama_bridge.translate import tools
 from ollama_bridge.translate.lines import Logprobs, encoded
 from ollama_bridge.translate.responses_tools import Tool
 from ollama_bridge.translate.stats import Ending, Stats
@@ -36,7 +36,7 @@ _MESSAGE = _Form("msg", "response.output_text.delta", "content_index", ',"logpro
 _THINKING = _Form("rs", "response.reasoning_summary_text.delta", "summary_index", "")
 
 
-class Writer(reply.Writer):
+class Writer:
     """Writes one response; `now` tells seconds since the epoch."""
 
     def __init__(

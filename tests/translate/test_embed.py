@@ -158,6 +158,7 @@ def test_prompt_tokens(usage, tokens):
         (b'{"data":[{"embedding":"?"}]}', "base64"),
         (b'{"data":[{"embedding":"\xc3\xa9"}]}', "base64"),
         (b'{"error":{"message":"no such model"}}', "no such model"),
+        (b'{"error":{"message":"window [1 - 60], [ 1 2 ]"}}', r"window \[1 - 60\], \[ 1 2 \]"),
         (b'{"error":"no such model","data":[{"embedding":[1]}]}', "no such model"),
     ],
 )
@@ -180,6 +181,13 @@ def test_brackets_cost_no_more_than_other_bytes():
     """Were each looked for from the start, a few megabytes of them would take hours."""
     with pytest.raises(UpstreamFailed):
         embed.vectors(b"]" * 4_000_000)
+
+
+def test_a_reply_of_very_many_lists_is_read_field_by_field(monkeypatch):
+    monkeypatch.setattr(embed, "LISTS", 2)
+    body = reply([3.0], [4.0], [5.0])
+    assert numbers_of(body) == [[3.0], [4.0], [5.0]]
+    assert not any(vector.text for vector in embed.vectors(body)[0])
 
 
 def test_an_error_inside_a_success_keeps_its_status():
@@ -301,6 +309,8 @@ def test_a_unit_vector_leaves_with_the_digits_that_came(layout):
         b'{"more":{"embedding":[9,0.8]},"data":[{"embedding":[0.6,0.8]}]}',
         b'{"note":"[9","data":[{"embedding":[0.6,0.8],"note":"["}],"more":"9]"}',
         b'{"note":"]","data":[{"note":"[7]","embedding":[0.6,0.8],"note":"]"}],"more":"["}',
+        b'{"data":[{"embedding":[0.6,0.8]}],"model":"lab [2024 - 11]","more":"[1 2]"}',
+        b'{"data":[{"embedding":[0.6,0.8]}],"more":[1e400, 2]}',
         b'{"more":{"embedding":[]},"data":[{"embedding":[0.6,0.8]}]}',
         b'{"more":{"embedding":["a","b"]},"data":[{"embedding":[0.6,0.8]}]}',
     ],

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ollama_bridge.errors import UpstreamBroke
 from ollama_bridge.translate import lines, reply
 from ollama_bridge.translate.reply import LONGEST_LINE, Reply
 from ollama_bridge.translate.stats import Ending, Stopwatch
@@ -63,7 +64,7 @@ def events() -> Iterator[Any]:
     yield "text"
 
 
-def said(data: list[bytes], writer: type[lines.Lines | lines.Whole]) -> tuple[Any, ...]:
+def said(data: list[bytes], writer: Any) -> tuple[Any, ...]:
     kept: list[Any] = []
     read = Reply(
         writer(lines.CHAT, "m", lambda: "now"),
@@ -123,3 +124,24 @@ def test_a_server_whose_events_always_tell_more_is_soon_left_alone(monkeypatch: 
     tries.clear()
     said([chatty, *[chatty * 9] * 50], lines.Lines)
     assert len(tries) == reply.MISTAKES
+
+
+class Full:
+    """A writer of single pieces that has had enough after three; whatever else it is told, it says."""
+
+    def __init__(self, *_: Any) -> None:
+        self._left = 3
+
+    def text(self, text: str, logprobs: Any = None) -> bytes:
+        if not self._left:
+            raise UpstreamBroke("no more")
+        self._left -= 1
+        return text.encode()
+
+    def failed(self, error: UpstreamBroke) -> bytes:
+        return error.message.encode()
+
+
+def test_what_was_said_before_a_writer_had_enough_is_not_lost():
+    text = b'data: {"choices":[{"index":0,"delta":{"content":"text "}}]}\n\n'
+    assert said([text, text * 9], Full)[0] == b"text text text no more"
