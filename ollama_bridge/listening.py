@@ -68,7 +68,7 @@ def _everywhere(port: int) -> socket.socket:
 
 def _failure(error: OSError, host: str, port: int) -> BridgeError:
     if error.errno == errno.EADDRINUSE:
-        from ollama_bridge import occupant  # its HTTP client takes a tenth of the start
+        from ollama_bridge import occupant  # it loads an HTTP client, which a start has no use for
 
         return PortTaken(occupant.taken(host, port))
     if error.errno in {errno.EACCES, errno.EPERM}:

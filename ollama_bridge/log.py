@@ -99,10 +99,10 @@ def _to(stream: TextIO) -> Write:
     return write
 
 
-class Console:
+class _Console:
     """Lines for whoever reads along; a thread waits for those who do not: no answer does."""
 
-    def __init__(self, file: BinaryIO, encoding: str = "utf-8") -> None:
+    def __init__(self, file: BinaryIO, encoding: str) -> None:
         """`file` is not buffered."""
         self._file = file
         self._encoding = encoding
@@ -139,7 +139,7 @@ class Console:
             self._written += size
 
 
-def _console(stream: TextIO) -> Console | None:
+def _console(stream: TextIO) -> _Console | None:
     """What writes to standard error; None for a file, which takes everything at once.
 
     The thread has a way of its own: a buffer shared with it could not be closed at the end.
@@ -148,7 +148,7 @@ def _console(stream: TextIO) -> Console | None:
         number = stream.fileno()
         if stat.S_ISREG(os.fstat(number).st_mode):
             return None
-        return Console(open(number, "wb", buffering=0, closefd=False), stream.encoding)
+        return _Console(open(number, "wb", buffering=0, closefd=False), stream.encoding)
     except (OSError, ValueError):
         return None
 

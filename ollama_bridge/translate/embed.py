@@ -37,10 +37,13 @@ LARGEST = 1e9
 class Vector:
     """One embedding: its numbers, or their JSON text, ready to send, to be read when asked for."""
 
-    __slots__ = ("_numbers", "text")
+    __slots__ = ("_numbers", "_provider", "text")
 
-    def __init__(self, numbers: Sequence[float] = (), text: bytes = b"") -> None:
+    def __init__(
+        self, numbers: Sequence[float] = (), text: bytes = b"", provider: str = "the upstream"
+    ) -> None:
         self.text = text
+        self._provider = provider
         self._numbers = numbers
 
     @property
@@ -50,7 +53,7 @@ class Vector:
             try:
                 self._numbers = _list.decode(self.text)
             except msgspec.DecodeError as error:
-                raise _unusable("an embedding is no list of numbers", "the upstream") from error
+                raise _unusable("an embedding is no list of numbers", self._provider) from error
         return self._numbers
 
 
@@ -90,7 +93,11 @@ def vectors(body: bytes, provider: str = "the upstream") -> tuple[list[Vector], 
         raise failures.unreadable(body, provider) from error
     if reply.error or not texts:
         return _tolerant(body, provider)
-    vectors = [Vector(text=texts[place]) for item in reply.data for place in item.embedding]
+    vectors = [
+        Vector(text=texts[place], provider=provider)
+        for item in reply.data
+        for place in item.embedding
+    ]
     return _ordered([item.index for item in reply.data], vectors), _usage(reply.usage)
 
 

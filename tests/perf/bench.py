@@ -27,6 +27,7 @@ REPORT = ROOT / "BENCHMARKS.md"
 SCENARIOS = "a1,a100,s10,b1,b100,s10,p100,s10,c1000s,d1,d8,s10,f1,f4,u10,k10,s10,c1000"
 """In this order; s10 takes a tenth of a second, in which a shared machine is not like the next: it is
 measured at five moments of each round."""
+
 KEY = "sk-proj-Zq3vN8xTgB1yWm7KdR5cJ0uHfL2pEoA9sVtXiQbMnYkUwGzDr4Ch6SjF"
 """Nobody's, of the length and with the letters of a real one: replies are searched for it."""
 
